@@ -1,0 +1,1 @@
+"""How beamloop measures: Ophyd devices, Bluesky plans, reduction, quality gates."""

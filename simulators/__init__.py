@@ -1,0 +1,1 @@
+"""A world to measure: scattering physics, sample scenarios, detector, replay of recorded data."""
