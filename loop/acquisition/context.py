@@ -18,14 +18,17 @@ class AcquisitionContext:
     train_Y: Tensor
     """``(n, m)`` their values, the objective in column 0."""
     X_pending: Tensor | None
-    """``(p, d)`` points in flight, or None."""
+    """``(p, d)`` points whose outcome is not known and need not be sought again, or None: those in flight, and those that
+    were lost (failed, rejected, abandoned)."""
     reference: Tensor
     """``(k, d)`` points that represent the space: the pool itself, or a scrambled Sobol set."""
     direction: Literal["maximise", "minimise"] | None
     """What the objective wants; None where there is no optimum to look for (map)."""
     best_f: float | None
-    """Best objective value so far, *after* `posterior_transform`; None without a direction."""
+    """Best objective value measured so far, as large-is-better: after `posterior_transform`; None without a direction.
+    The noise is in it: a noisy best value flatters itself."""
     posterior_transform: PosteriorTransform | None
-    """Turns the posterior so that larger is better; None if it already is (or there is no direction)."""
+    """Leaves the objective alone and turns it so that larger is better; None where there is nothing to do (one
+    observable, and it is maximised or there is no direction). Hand it to every `model.posterior`."""
     seed: int
     """For anything random in the acquisition (quasi-random samples, fantasies)."""

@@ -1,0 +1,111 @@
+"""Acquisitions that learn a map: where the model knows least, and where a measurement teaches most."""
+
+from __future__ import annotations
+
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.models.model import Model
+from botorch.utils.transforms import t_batch_mode_transform
+from torch import Tensor
+
+from loop.acquisition.context import AcquisitionContext
+from loop.acquisition.moments import condition, joint, moments, noise_variance
+from loop.errors import PluginError
+
+_NOISE_POINTS = 64
+
+
+class MaximumVariance(AcquisitionFunction):
+    """Posterior standard deviation of the objective, the disagreement of an ensemble's members included.
+
+    Points in flight count as measured: what is left after conditioning on them, which for a Gaussian posterior does not
+    depend on their outcome. Greedy maximisation of it approximates a D-optimal design (MacKay 1992,
+    doi:10.1162/neco.1992.4.4.590).
+
+    Parameters
+    ----------
+    model, context
+        See `loop.protocols.Acquisition`.
+    """
+
+    def __init__(self, model: Model, context: AcquisitionContext) -> None:
+        super().__init__(model=model)
+        self.transform = context.posterior_transform
+        self.pending = context.X_pending
+        if self.pending is not None:
+            self.noise = noise_variance(model, context.reference[:_NOISE_POINTS], transform=self.transform)
+
+    @t_batch_mode_transform(expected_q=1)
+    def forward(self, X: Tensor) -> Tensor:
+        """``(b, 1, d)`` to the standard deviation ``(b,)``, in the objective's unit."""
+        if self.pending is None:
+            variance = moments(self.model, X, transform=self.transform)[1].squeeze(-1).squeeze(-1)
+        else:
+            pending = self.pending.to(X).expand(*X.shape[:-2], *self.pending.shape)
+            mean, covariance = joint(self.model, torch.cat([X, pending], dim=-2), transform=self.transform)
+            variance = condition(mean, covariance, slice(1, None), self.noise)[..., 0, 0]
+        return variance.clamp_min(torch.finfo(X.dtype).tiny).sqrt()
+
+
+class IntegratedVariance(AcquisitionFunction):
+    """By how much a measurement at x lowers the posterior variance, averaged over the space.
+
+    Active learning Cohn (doi:10.1613/jair.295), from the joint posterior between x and the reference points r:
+    ``mean_r w_r cov(x, r)^2 / (var(x) + noise)``, after conditioning on the points in flight. That is exact for a
+    Gaussian posterior and needs no fantasy models. For a mixture it is the reduction that the best linear update
+    achieves, the members' disagreement counted in; it does not assume that the members share one kernel.
+
+    Parameters
+    ----------
+    model, context
+        See `loop.protocols.Acquisition`.
+    gradient
+        0: every reference point counts the same. 1: it counts in proportion to the slope of the predicted mean there,
+        so that borders are learned before plateaus. Values between mix the two.
+
+    Raises
+    ------
+    PluginError
+        `gradient` outside 0 .. 1.
+    """
+
+    def __init__(self, model: Model, context: AcquisitionContext, gradient: float = 0.0) -> None:
+        super().__init__(model=model)
+        if not 0.0 <= gradient <= 1.0:
+            raise PluginError(f"integrated_variance: expected 0 <= gradient <= 1, got {gradient}")
+        self.transform = context.posterior_transform
+        self.reference = context.reference
+        self.pending = context.X_pending
+        self.noise = noise_variance(model, context.reference[:_NOISE_POINTS], transform=self.transform)
+        self.weights = torch.ones(len(self.reference), dtype=self.reference.dtype)
+        if gradient:
+            slope = mean_slope(model, self.reference, context)
+            self.weights = (1 - gradient) + gradient * slope / slope.mean().clamp_min(torch.finfo(slope.dtype).tiny)
+
+    @t_batch_mode_transform(expected_q=1)
+    def forward(self, X: Tensor) -> Tensor:
+        """``(b, 1, d)`` to the mean reduction ``(b,)``, in the objective's unit squared."""
+        # One joint posterior over all candidates at once: b separate ones with k reference points each would cost b times.
+        flat = X.reshape(-1, X.shape[-1])
+        fixed = self.reference if self.pending is None else torch.cat([self.reference, self.pending])
+        mean, covariance = joint(self.model, torch.cat([flat, fixed.to(X)]), transform=self.transform)
+        b, k = len(flat), len(self.reference)
+        if self.pending is not None:
+            covariance = condition(mean, covariance, slice(b + k, None), self.noise)
+        between = covariance[:b, b : b + k]
+        own = covariance.diagonal()[:b].clamp_min(0.0) + self.noise
+        reduction = (between.square() * self.weights).mean(dim=-1) / own
+        return reduction.reshape(X.shape[:-2])
+
+
+def mean_slope(model: Model, X: Tensor, context: AcquisitionContext, step: float = 1e-2) -> Tensor:
+    """Length of the gradient of the posterior mean at ``(n, d)`` points, by central differences: ``(n,)``.
+
+    Differences rather than autograd, so that it works with models that are not differentiable.
+    """
+    n, d = X.shape
+    offsets = step * torch.eye(d, dtype=X.dtype)
+    around = torch.cat([X.unsqueeze(1) + offsets, X.unsqueeze(1) - offsets], dim=1)
+    with torch.no_grad():
+        mean = moments(model, around.reshape(-1, 1, d), transform=context.posterior_transform)[0].reshape(n, 2, d)
+    return (mean[:, 0] - mean[:, 1]).norm(dim=-1) / (2 * step)

@@ -1,0 +1,163 @@
+"""The command line: commands, options and exit codes, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loop.commands.failures import Session, failures
+from loop.exitcodes import ExitCode
+
+app = typer.Typer(
+    name="beamloop",
+    help="Active-learning closed-loop experiment controller for SAXS beamlines.",
+    epilog="Exit codes: 0 done, 1 internal error, 2 bad input, 3 paused, 4 stopped by a person (3 and 4: resume goes on).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_SHOWN_VERSIONS = ("beamloop", "torch", "botorch", "gpytorch", "pyro-ppl", "bluesky", "ophyd", "pyFAI", "tiled")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="Campaign file (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace one value of the file; may be repeated."),
+]
+CampaignFolder = Annotated[
+    Path, typer.Argument(metavar="CAMPAIGN", help="Folder of a campaign.", show_default=False)
+]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write the report at the end.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; messages about trouble only.")]
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
+) -> None:
+    """Active-learning closed-loop experiment controller for SAXS beamlines."""
+    context.obj = Session(debug=debug)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    config: ConfigFile,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for this campaign (default: a new one below storage.folder)."),
+    ] = None,
+    no_report: NoReport = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a campaign and write its report."""
+    from loop.commands import campaign
+
+    session = context.obj
+    with failures(session):
+        code = campaign.run(session, config, overrides or (), out=out, report=not no_report, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@app.command()
+def resume(
+    context: typer.Context, campaign: CampaignFolder, no_report: NoReport = False, quiet: Quiet = False
+) -> None:
+    """Go on with a campaign that was paused, stopped or killed."""
+    session = context.obj
+    with failures(session):
+        from loop.commands import campaign as commands
+
+        code = commands.resume(session, campaign, report=not no_report, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(context: typer.Context, config: ConfigFile, overrides: Overrides = None) -> None:
+    """Check a campaign file and its devices; measure nothing."""
+    from loop.commands import check as commands
+
+    with failures(context.obj):
+        code = commands.check(config, overrides or ())
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(context: typer.Context, campaign: CampaignFolder) -> None:
+    """Write the report of a campaign as it stands."""
+    session = context.obj
+    with failures(session):
+        from loop.commands import campaign as commands
+
+        code = commands.write_report(session, campaign)
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(context: typer.Context, campaign: CampaignFolder) -> None:
+    """Print what a campaign's journal says."""
+    session = context.obj
+    with failures(session):
+        from loop.commands import records
+
+        code = records.status(session, campaign)
+    raise typer.Exit(code)
+
+
+@app.command()
+def catalogue(
+    context: typer.Context,
+    campaign: CampaignFolder,
+    target: Annotated[str, typer.Option("--to", metavar="embedded|URL", help="Which Tiled catalogue.")] = "embedded",
+) -> None:
+    """Fill a Tiled catalogue from a campaign's journal."""
+    session = context.obj
+    with failures(session):
+        from loop.commands import records
+
+        code = records.catalogue(session, campaign, target)
+    raise typer.Exit(code)
+
+
+@app.command()
+def schema(context: typer.Context) -> None:
+    """Print the JSON schema of campaign files, for editors."""
+    with failures(context.obj):
+        from loop.config import schema_json
+
+        sys.stdout.write(schema_json())
+        sys.stdout.flush()
+    raise typer.Exit(ExitCode.DONE)
+
+
+@app.command("version")
+def show_version(context: typer.Context) -> None:
+    """Print the versions of beamloop and of what its results depend on."""
+    with failures(context.obj):
+        print(f"Python {sys.version.split()[0]}")
+        for name in _SHOWN_VERSIONS:
+            try:
+                print(f"{name} {version(name)}")
+            except PackageNotFoundError:
+                print(f"{name} not installed")
+    raise typer.Exit(ExitCode.DONE)
+
+
+def main() -> None:
+    """Entry point of the command `beamloop`."""
+    # So that "my_module:MyAcquisition" is found where the command runs; last, so that it shadows nothing.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,333 @@
+"""The campaign as a Bluesky plan: suggest, measure, evaluate, ingest, until a stopping rule speaks.
+
+The next decision is taken in a worker thread while the current point is being measured; the point in flight is pending
+for it. So the decision for point k is a function of the outcomes up to k - 2 and of point k - 1 being under way, whatever
+the timing: that is what makes a resumed campaign suggest what an uninterrupted one would have suggested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from bluesky.utils import IllegalMessageSequence, MsgGenerator, RunEngineControlException
+
+from loop.agent import Agent
+from loop.decisions import Decisions
+from loop.errors import JournalError
+from loop.history import MEASUREMENT, PREPARATION, History, RunDocuments, Step, has_event
+from loop.journal import plain_document
+from loop.progress import NullProgress, Progress
+from loop.protocols import Evaluation, Experiment
+from loop.records import Observation, Status, Suggestion
+from loop.stopping import StoppingRule, StopState
+
+
+T = TypeVar("T")
+
+
+class Guard(Protocol):
+    """Something that may forbid the next exposure: a full disk, say."""
+
+    def __call__(self) -> str | None:
+        """Return why the campaign must pause now, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Everything that one campaign consists of; call `plan` and hand the result to a RunEngine."""
+
+    agent: Agent
+    experiment: Experiment
+    stopping: StoppingRule
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Goes into the start document of every run."""
+    attempts: int = 2
+    """How often a point is tried before it counts as rejected or failed."""
+    failures_in_a_row: int = 3
+    """After so many points that could not be measured, the campaign pauses instead of burning through the space."""
+    progress: Progress = field(default_factory=NullProgress)
+    guards: tuple[Guard, ...] = ()
+    model_error: Callable[[Agent], float | None] = lambda agent: None
+    """Error of the current model where the truth is known; computed in the worker."""
+    history: History | None = None
+    """What an earlier process left, to be continued."""
+
+    def plan(self) -> MsgGenerator[str]:
+        """Return the plan; it returns the reason why the campaign ended."""
+        return (yield from _Run(self).plan())
+
+
+class Collector:
+    """A document callback that keeps each measurement run's documents, as a reader of the journal would see them."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+        self._run_of: dict[str, str] = {}
+
+    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
+        """Keep one document."""
+        doc = plain_document(name, doc)
+        if name == "start":
+            if doc.get("purpose") in (MEASUREMENT, PREPARATION):
+                self._runs[doc["uid"]] = [(name, doc)]
+            return
+        uid = doc.get("run_start") or self._run_of.get(doc.get("stream_resource") or doc.get("descriptor", ""))
+        if uid in self._runs:
+            if "uid" in doc:
+                self._run_of[doc["uid"]] = uid
+            self._runs[uid].append((name, doc))
+
+    def take(self) -> list[RunDocuments]:
+        """Hand out the runs collected since the last call, and forget them."""
+        runs = [tuple(docs) for docs in self._runs.values()]
+        self._runs.clear()
+        self._run_of.clear()
+        return runs
+
+
+class _Run:
+    """One execution of a campaign's plan: the state that the plan needs while it runs."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.campaign = campaign
+        self.agent = campaign.agent
+        self.experiment = campaign.experiment
+        self.progress = campaign.progress
+        self.decisions = Decisions(campaign.experiment.observables)
+        self.collector = Collector()
+        self.frame = campaign.history.frames if campaign.history else 0
+        self.elapsed_before = campaign.history.elapsed_s if campaign.history else 0.0
+        self.started = time.monotonic()
+        self.beam_free = time.monotonic()
+        """When the last exposure ended: idle time counts from here."""
+        self.error: float | None = None
+        self.failures = 0
+
+    def plan(self) -> MsgGenerator[str]:
+        worker = ThreadPoolExecutor(1, thread_name_prefix="beamloop-decision")
+        try:
+            token = yield from bps.subscribe("all", self.collector)
+            yield from self.decisions.open(self.campaign.metadata)
+            yield from self._prepare()
+            reason = yield from bpp.finalize_wrapper(self._loop(worker), self.experiment.finish)
+            yield from self.decisions.close(reason)
+            yield from bps.unsubscribe(token)
+        finally:
+            # Never wait here: this runs on the RunEngine's loop.
+            worker.shutdown(wait=False, cancel_futures=True)
+        return reason
+
+    def _prepare(self) -> MsgGenerator[None]:
+        history = self.campaign.history
+        runs = history.preparation if history else ()
+        if not runs:
+            metadata = {**self._metadata(None), "purpose": PREPARATION}
+            yield from bpp.set_run_key_wrapper(
+                bpp.inject_md_wrapper(self.experiment.prepare(), metadata), PREPARATION
+            )
+            runs = tuple(self.collector.take())
+        self.experiment.restore(runs)
+        yield from bps.checkpoint()
+
+    def _loop(self, worker: Executor) -> MsgGenerator[str]:
+        upcoming: Future[list[Suggestion]] | None = None
+        step = self._rebuild_agent()
+        self.beam_free = time.monotonic()
+        while True:
+            if step is None:
+                if upcoming is None:
+                    reason = self.campaign.stopping.reason(self._state(in_flight=0))
+                    if reason is not None:
+                        return reason
+                    upcoming = worker.submit(self._decide)
+                suggestions = yield from self._wait_for(upcoming, "deciding on the next point")
+                if suggestions is None:
+                    upcoming = None
+                    continue
+                if not suggestions:
+                    return "every sample of the pool has been taken"
+                (suggestion,) = suggestions
+                idle_s = time.monotonic() - self.beam_free
+                yield from self.decisions.suggestion(suggestion, idle_s=idle_s)
+                step = Step(suggestion, idle_s=idle_s)
+                self.progress.suggested(suggestion)
+            self.agent.register(step.suggestion)
+            upcoming = None
+            if self.campaign.stopping.reason(self._state(in_flight=1)) is None:
+                upcoming = worker.submit(self._decide)
+            observation = step.observation
+            if observation is None:
+                observation = yield from self._finish(step)
+                yield from self.decisions.outcome(observation)
+            if upcoming is not None:
+                # The agent must not learn of this outcome before that decision is taken.
+                yield from self._settle(upcoming)
+            self.agent.ingest(observation)
+            self.progress.finished(
+                step.suggestion, observation, idle_s=step.idle_s, model_error=self.error
+            )
+            step = None
+            yield from self._pause_if_failing(observation)
+
+    def _rebuild_agent(self) -> Step | None:
+        """Replay what the journal tells; return the last step, which the loop takes up where it was left."""
+        steps = self.campaign.history.steps if self.campaign.history else ()
+        for step in steps[:-1]:
+            if step.observation is None:
+                raise JournalError(
+                    f"the journal holds point {step.suggestion.iteration} ({step.suggestion.id}) without an outcome "
+                    f"before point {steps[-1].suggestion.iteration}: it was not written by one campaign."
+                )
+            self.agent.register(step.suggestion)
+            self.agent.ingest(step.observation)
+            self.progress.finished(step.suggestion, step.observation, idle_s=step.idle_s, model_error=None)
+        return steps[-1] if steps else None
+
+    def _decide(self) -> list[Suggestion]:
+        suggestions = self.agent.suggest(1)
+        self.error = self.campaign.model_error(self.agent)
+        return suggestions
+
+    def _finish(self, step: Step) -> MsgGenerator[Observation]:
+        """Measure and evaluate until the point is accepted or the attempts are used up."""
+        suggestion = step.suggestion
+        uids: list[str] = []
+        attempts, status, reason = 0, Status.FAILED, ""
+        runs = list(step.runs)
+        while True:
+            if not runs:
+                if attempts >= self.campaign.attempts:
+                    return Observation(
+                        suggestion.id, suggestion.point, status, reason=reason, attempts=attempts, run_uids=tuple(uids)
+                    )
+                yield from self._pause_if_guarded()
+                self.progress.measuring(suggestion, attempts + 1)
+                runs = yield from self._measure(suggestion, attempts + 1)
+            run = runs.pop(0)
+            uids.append(run[0][1]["uid"])
+            if has_event(run):
+                evaluation = yield from self._evaluate(run)
+                attempts += 1
+                if evaluation.accepted:
+                    return Observation(
+                        suggestion.id,
+                        suggestion.point,
+                        Status.MEASURED,
+                        values=dict(evaluation.values),
+                        sds=dict(evaluation.sds),
+                        attempts=attempts,
+                        run_uids=tuple(uids),
+                    )
+                status, reason = Status.REJECTED, evaluation.reason
+                self.progress.note(f"point {suggestion.iteration}: {reason}")
+            elif run[-1][0] == "stop":
+                attempts += 1
+                status, reason = Status.FAILED, run[-1][1].get("reason", "")
+                self.progress.note(f"point {suggestion.iteration}: {reason}")
+            # A run without event and stop belongs to a process that died: it does not count as an attempt.
+
+    def _measure(self, suggestion: Suggestion, attempt: int) -> MsgGenerator[list[RunDocuments]]:
+        metadata = {
+            **self._metadata(suggestion),
+            "purpose": MEASUREMENT,
+            "attempt": attempt,
+            "frame_number": self.frame,
+        }
+        plan = self.experiment.measure(suggestion.point, frame_number=self.frame, metadata=metadata)
+        try:
+            yield from bpp.set_run_key_wrapper(plan, MEASUREMENT)
+        except (RunEngineControlException, IllegalMessageSequence, JournalError):
+            raise
+        except Exception as error:
+            runs = self.collector.take()
+            if not runs or runs[-1][-1][0] != "stop":
+                # Not a device's failure: the plan could not even open or close its run.
+                raise
+            self.progress.note(f"point {suggestion.iteration}: {error}")
+        else:
+            runs = self.collector.take()
+        finally:
+            self.beam_free = time.monotonic()
+        self.frame += sum(has_event(run) for run in runs)
+        yield from bps.checkpoint()
+        return runs
+
+    def _evaluate(self, run: RunDocuments) -> MsgGenerator[Evaluation]:
+        while True:
+            # Not in the decision worker, which may be busy with the next suggestion.
+            future: Future[Evaluation] = Future()
+            Thread(target=_fulfil, args=(future, self.experiment.evaluate, run), name="beamloop-evaluate").start()
+            evaluation = yield from self._wait_for(future, "evaluating a run")
+            if evaluation is not None:
+                return evaluation
+
+    def _wait_for(self, future: Future[T], doing: str) -> MsgGenerator[T | None]:
+        """Wait without blocking the RunEngine; an error pauses the campaign and gives None once it is resumed."""
+        yield from self._settle(future)
+        error = future.exception()
+        if error is None:
+            return future.result()
+        yield from self._pause(f"{doing} failed: {type(error).__name__}: {error}")
+        return None
+
+    @staticmethod
+    def _settle(future: Future[Any]) -> MsgGenerator[None]:
+        async def done() -> None:
+            await asyncio.wait([asyncio.wrap_future(future)])
+
+        if not future.done():
+            yield from bps.wait_for([done])
+
+    def _pause_if_guarded(self) -> MsgGenerator[None]:
+        for guard in self.campaign.guards:
+            while (why := guard()) is not None:
+                yield from self._pause(why)
+
+    def _pause_if_failing(self, observation: Observation) -> MsgGenerator[None]:
+        self.failures = 0 if observation.status is Status.MEASURED else self.failures + 1
+        if self.failures >= self.campaign.failures_in_a_row:
+            count, self.failures = self.failures, 0
+            yield from self._pause(
+                f"{count} points in a row could not be measured; the last one, {observation.suggestion_id}: "
+                f"{observation.reason}. Look at the instrument, then resume."
+            )
+
+    def _pause(self, why: str) -> MsgGenerator[None]:
+        self.progress.paused(why)
+        yield from bps.checkpoint()
+        yield from bps.pause()
+
+    def _state(self, *, in_flight: int) -> StopState:
+        """Build the stopping rules' view, the point in flight counted as if it were measured."""
+        return StopState(
+            observations=tuple(self.agent.observations),
+            in_flight=in_flight,
+            elapsed_s=self.elapsed_before + time.monotonic() - self.started,
+            direction=self.agent.direction,
+            objective=self.agent.observables[0],
+        )
+
+    def _metadata(self, suggestion: Suggestion | None) -> dict[str, Any]:
+        return {
+            **{k: v for k, v in self.campaign.metadata.items() if k not in ("config", "experiment")},
+            "iteration": None if suggestion is None else suggestion.iteration,
+            "suggestion_id": None if suggestion is None else suggestion.id,
+        }
+
+
+def _fulfil(future: Future[T], function: Callable[..., T], *args: Any) -> None:
+    try:
+        result = function(*args)
+    except Exception as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
