@@ -71,7 +71,7 @@ def make_observable(kind: str, **options: Any) -> Observable:
         If the kind is not known, an option is not one of its own or out of range, or a plug-in does not give an
         observable.
     """
-    factory = _find(kind)
+    factory: Any = _find(kind)
     if is_dataclass(factory):
         known = [f.name for f in fields(factory) if f.init]
         if unknown := sorted(set(options) - set(known)):

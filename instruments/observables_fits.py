@@ -12,7 +12,7 @@ import numpy as np
 
 from instruments.curve import Curve
 from instruments.errors import InstrumentError
-from instruments.observables_integrals import check_range, points_in
+from instruments.observables_integrals import check_range, check_scale, points_in
 
 QUANTITIES = {"rg": "Å", "i0": "1/cm", "log10_i0": "log10(1/cm)"}
 """What `Guinier` can give, and its unit."""
@@ -90,10 +90,14 @@ class Guinier:
     """Largest q Rg of the fit; 1.3 for compact particles."""
     min_points: int = 5
     """Fewer points in the Guinier region are not fitted."""
+    scale_sd: float = 0.0
+    """Relative standard deviation of the curve's absolute scale (monitor, transmission): it moves all points together
+    and is not in their sigma. The radius does not depend on it."""
 
     def __post_init__(self) -> None:
         """Check options."""
         check_range("guinier", self.q_min, self.q_max)
+        check_scale("guinier", self.scale_sd)
         if self.quantity not in QUANTITIES:
             raise InstrumentError(
                 f"observable 'guinier': quantity must be one of {', '.join(QUANTITIES)}, got {self.quantity!r}"
@@ -119,7 +123,7 @@ class Guinier:
         log_i0, rg, covariance = self._fit(curve)
         if self.quantity == "rg":
             return rg, float(np.sqrt(covariance[1, 1]) * 3 / (2 * rg))
-        sd = float(np.sqrt(covariance[0, 0]))
+        sd = float(np.sqrt(covariance[0, 0] + self.scale_sd**2))
         if self.quantity == "i0":
             return float(np.exp(log_i0)), float(np.exp(log_i0)) * sd
         return float(log_i0 / np.log(10)), float(sd / np.log(10))
@@ -162,7 +166,7 @@ class Guinier:
             inside = int(np.searchsorted(points.q, self.limit / rg))
             if inside < self.min_points:
                 raise InstrumentError(
-                    f"guinier: {inside} points with q Rg < {self.limit:g} for Rg = {rg:.4g} Å (they begin at q = "
+                    f"guinier: {inside} points with q Rg < {self.limit:g} for Rg = {rg:.4g} Å (points begin at q = "
                     f"{points.q[0]:.4g} 1/Å), at least {self.min_points} are needed: the particles are too large"
                 )
             if inside == use:

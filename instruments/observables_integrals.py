@@ -25,6 +25,14 @@ def check_range(kind: str, q_min: float, q_max: float, *, at_least: float = 0.0)
         )
 
 
+def check_scale(kind: str, scale_sd: float) -> None:
+    """Raise `InstrumentError` unless a relative error of the scale is a fraction."""
+    if not 0 <= scale_sd < 1:
+        raise InstrumentError(
+            f"observable {kind!r}: scale_sd must be a fraction from 0 to below 1 (0.001 is 0.1 %), got {scale_sd!r}"
+        )
+
+
 def points_in(kind: str, curve: Curve, q_min: float, q_max: float, *, at_least: int) -> Curve:
     """Return the points of a range that have an intensity and an error bar.
 
@@ -90,10 +98,14 @@ class Band:
     """1/Å."""
     min_signal_to_noise: float = 1.0
     """The mean must exceed this many of its standard deviations; below about 3 the logarithm's error bar is rough."""
+    scale_sd: float = 0.0
+    """Relative standard deviation of the curve's absolute scale (monitor, transmission): it moves all points together
+    and is not in their sigma."""
 
     def __post_init__(self) -> None:
         """Check options."""
         check_range("band", self.q_min, self.q_max)
+        check_scale("band", self.scale_sd)
         if not self.min_signal_to_noise >= 0:
             raise InstrumentError(
                 f"observable 'band': min_signal_to_noise must be at least 0, got {self.min_signal_to_noise!r}"
@@ -113,8 +125,9 @@ class Band:
         """Return log10 of the mean and its standard deviation."""
         part, weights = trapezoid("band", curve, self.q_min, self.q_max)
         weights = weights / weights.sum()
-        sd = float(np.sqrt(np.sum((weights * part.sigma) ** 2)))
-        return _log10("band", float(weights @ part.intensity), sd, self.min_signal_to_noise)
+        value = float(weights @ part.intensity)
+        sd = float(np.sqrt(np.sum((weights * part.sigma) ** 2) + (self.scale_sd * value) ** 2))
+        return _log10("band", value, sd, self.min_signal_to_noise)
 
 
 @dataclass(frozen=True)
@@ -127,10 +140,14 @@ class Invariant:
     """1/Å; subtract the flat background first, it grows with q³ here."""
     log10: bool = False
     """Whether to give log10 of it."""
+    scale_sd: float = 0.0
+    """Relative standard deviation of the curve's absolute scale (monitor, transmission): it moves all points together
+    and is not in their sigma."""
 
     def __post_init__(self) -> None:
         """Check options."""
         check_range("invariant", self.q_min, self.q_max)
+        check_scale("invariant", self.scale_sd)
 
     @property
     def unit(self) -> str:
@@ -146,5 +163,6 @@ class Invariant:
         """Return the invariant and its standard deviation."""
         part, weights = trapezoid("invariant", curve, self.q_min, self.q_max)
         weights = weights * part.q**2
-        value, sd = float(weights @ part.intensity), float(np.sqrt(np.sum((weights * part.sigma) ** 2)))
+        value = float(weights @ part.intensity)
+        sd = float(np.sqrt(np.sum((weights * part.sigma) ** 2) + (self.scale_sd * value) ** 2))
         return _log10("invariant", value, sd, 1.0) if self.log10 else (value, sd)

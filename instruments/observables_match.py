@@ -3,12 +3,17 @@
 Both are averaged into the same bins, equally wide in ln q, before any logarithm is taken, so that negative points weigh
 in. Then, with r the difference of the logarithms in a bin and s its standard deviation,
 
+* below its noise limit (`significance` standard deviations) a bin says only that it is below: both curves are lifted to
+  that limit before they are compared, ``r = ln max(I, limit) - ln max(target, limit)``. A target that is hidden there
+  as well agrees, one above it is contradicted. With a longer exposure the limit sinks and more can differ.
 * noise adds to a mean square: ``mean(r²)`` expects the true value plus ``mean(s²)``. The distance is therefore
   ``d = sqrt(max(0, mean(r²) - mean(s²)))``: a short exposure does not look further away than a long one.
-* its error bar is that of d² carried through the root, ``sqrt(d² + sd(d²)) - d``: ``sd(d²) / 2d`` far from the target,
-  finite at it. ``var(d²) = Σ(4 ρ² s² + 2 s⁴) / n²`` with ρ² = r² - s², the true r² as far as it is known.
-* a bin that is not positive by `significance` standard deviations says only that its intensity is below that many of
-  them. Where the target is below that as well it agrees (r = 0), else r is the part by which the target exceeds it.
+* its error bar is that of d² carried through the root, the wider of the two sides: ``sd(d²) / 2d`` far from the target,
+  finite at it (where no symmetric error bar is quite right, as d cannot be negative). There,
+  ``var(d²) = Σ w² (4 ρ² s² + 2 s⁴)`` with ρ² = r² - s², the true r² as far as it is known, and w the bins' weights.
+
+Every part of ln q has the same weight: where points are sparser than bins, the filled bins stand for the empty ones
+next to them.
 """
 
 from __future__ import annotations
@@ -21,13 +26,13 @@ import numpy as np
 
 from instruments.curve import Curve
 from instruments.errors import InstrumentError
-from instruments.observables_integrals import check_range, points_in
+from instruments.observables_integrals import check_range, check_scale, points_in
 from instruments.observables_target import read_curve
 
-_MISSING = 0.2
-"""Fraction of bins that may hold no point."""
+_GAP = 0.2
+"""Fraction of the range (in ln q) that may lie between neighbouring points, or between them and its ends."""
 _HIDDEN = 0.5
-"""Fraction of bins that may be lost in noise."""
+"""Fraction of the range that may be lost in noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +44,8 @@ class _Binned:
     """``(k,)`` bin of each point."""
     share: np.ndarray
     """``(k,)`` weight of each point in its bin; 1 in sum."""
+    weight: np.ndarray
+    """``(n,)`` share of the range that each bin stands for; 1 in sum."""
     intensity: np.ndarray
     sigma: np.ndarray
 
@@ -62,7 +69,10 @@ class Match:
     shape_only: bool = False
     """Whether the scale is free: the mean of ln(I / target) is removed first."""
     significance: float = 2.0
-    """Standard deviations by which a bin must be positive to have a logarithm."""
+    """Standard deviations by which a bin must be positive to be compared rather than taken as a limit."""
+    scale_sd: float = 0.0
+    """Relative standard deviation of the curve's absolute scale (monitor, transmission): it moves all points together
+    and is not in their sigma. Without effect if `shape_only`."""
     where: Mapping[str, Any] | None = None
     """Row of a parquet file that holds one curve a row, such as ``{"uuid": "..."}``."""
     _target: Curve = field(init=False, repr=False, compare=False)
@@ -70,6 +80,7 @@ class Match:
     def __post_init__(self) -> None:
         """Check options and read the target."""
         check_range("match", self.q_min, self.q_max)
+        check_scale("match", self.scale_sd)
         if self.q_min <= 0:
             raise InstrumentError(f"observable 'match': q_min must be above 0, got {self.q_min!r}")
         if not 3 <= self.n_bins <= 1000:
@@ -98,65 +109,63 @@ class Match:
 
     def __call__(self, curve: Curve) -> tuple[float, float]:
         """Return the distance and its standard deviation."""
-        r, s = self.residuals(curve)
-        n = len(r)
-        freed = 1.0
-        if self.shape_only:
-            r = r - r.mean()
-            freed = 1 - 1 / n
-        square = max(0.0, float(np.mean(r**2) - np.mean(s**2) * freed))
-        floor = 2 * np.sum(s**4)
-        sd_square = float(np.sqrt(max(floor, np.sum(4 * r**2 * s**2 - 2 * s**4))) / n)
+        binned = self._bin("match", curve.between(self._target.q[0], self._target.q[-1]))
+        r, s, noise = self._residuals(binned)
+        w = binned.weight
+        scale = 0.0 if self.shape_only else self.scale_sd
+        square = max(0.0, float(w @ r**2) - noise - scale**2)
+        variance = max(np.sum(w**2 * (4 * r**2 * s**2 - 2 * s**4)), np.sum(w**2 * 2 * s**4))
+        sd_square = float(np.sqrt(variance + 4 * (w @ r) ** 2 * scale**2 + 2 * scale**4))
         distance = np.sqrt(square)
-        return float(distance), float(np.sqrt(square + sd_square) - distance)
+        above = np.sqrt(square + sd_square) - distance
+        below = distance - np.sqrt(max(0.0, square - sd_square))
+        return float(distance), float(max(above, below))
 
-    def residuals(self, curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-        """Return ``ln I - ln target`` and its standard deviation in the bins that hold points, ``(n,)`` each.
-
-        Raises
-        ------
-        InstrumentError
-            If too few bins hold points, or noise hides the curve in too many of them.
-        """
-        common = curve.between(self._target.q[0], self._target.q[-1])
-        binned = self._bin("match", common)
-        intensity, sigma = binned.intensity, binned.sigma
-        target = np.log(self._target_bins(binned))
-        limit = self.significance * sigma
-        hidden = intensity < limit
-        if hidden.mean() > _HIDDEN:
+    def _residuals(self, binned: _Binned) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return differences of logarithms and their sd, ``(n,)`` each, and what noise adds to the mean square."""
+        w = binned.weight
+        limit = self.significance * binned.sigma
+        seen = binned.intensity > limit
+        if (hidden := float(w[~seen].sum())) > _HIDDEN:
             raise InstrumentError(
-                f"match: in {int(hidden.sum())} of {len(intensity)} bins from {self.q_min:g} to {self.q_max:g} 1/Å "
-                f"I is not above zero by {self.significance:g} standard deviations: expose longer or lower q_max"
+                f"match: in {hidden:.0%} of {self.q_min:g} to {self.q_max:g} 1/Å (in ln q) the intensity is not above "
+                f"zero by {self.significance:g} standard deviations, at most {_HIDDEN:.0%} may be; expose longer or "
+                "lower q_max"
             )
-        level = np.where(hidden, limit, intensity)
-        r = np.log(level) - target
-        if self.shape_only and hidden.any():
-            # What is hidden is judged on the scale that the other bins give.
-            offset = float(r[~hidden].mean())
-            r = np.where(hidden, np.minimum(r - offset, 0.0) + offset, r)
-        else:
-            r = np.where(hidden, np.minimum(r, 0.0), r)
-        # A bin that only agrees with a limit fluctuates less than its noise: count none rather than too much of it.
-        s = np.where(hidden, 0.0, sigma / level)
-        return r, s
+        target = self._target_bins(binned)
+        level = np.where(seen, binned.intensity, limit)
+        s = np.where(seen, binned.sigma / level, 0.0)
+        noise = float(w @ s**2)
+        if self.shape_only:
+            share = w[seen] / w[seen].sum()
+            target = target * np.exp(share @ np.log(level[seen] / target[seen]))
+            # The free scale follows part of the noise.
+            noise -= float(w[seen].sum() * np.sum(share**2 * s[seen] ** 2))
+        return np.log(level) - np.log(np.maximum(target, limit)), s, noise
 
     def _bin(self, kind: str, curve: Curve) -> _Binned:
         """Inverse-variance averages of the intensity in the bins."""
         part = points_in(kind, curve, self.q_min, self.q_max, at_least=3)
         position = np.log(part.q / self.q_min) / np.log(self.q_max / self.q_min) * self.n_bins
-        filled, index = np.unique(np.minimum(position.astype(int), self.n_bins - 1), return_inverse=True)
-        missing = self.n_bins - len(filled)
-        if missing > _MISSING * self.n_bins:
+        gap = float(np.diff(position, prepend=0.0, append=self.n_bins).max()) / self.n_bins
+        if gap > _GAP:
             raise InstrumentError(
-                f"{kind} has no point in {missing} of {self.n_bins} bins from {self.q_min:g} to {self.q_max:g} 1/Å "
-                f"(points from {part.q[0]:.4g} to {part.q[-1]:.4g}), at most {_MISSING:.0%} may be empty; lower n_bins "
-                "or choose the range that was measured"
+                f"{kind}: points from q = {part.q[0]:.4g} to {part.q[-1]:.4g} 1/Å do not cover {self.q_min:g} to "
+                f"{self.q_max:g} 1/Å: {gap:.0%} of it (in ln q) holds no point, at most {_GAP:.0%} may"
             )
-        weight = 1 / part.sigma**2
-        total = np.bincount(index, weight)
-        share = weight / total[index]
-        return _Binned(part.q, index, share, np.bincount(index, share * part.intensity), 1 / np.sqrt(total))
+        filled, index = np.unique(np.minimum(position.astype(int), self.n_bins - 1), return_inverse=True)
+        ends = np.concatenate([[0], (filled[1:] + filled[:-1] + 1) / 2, [self.n_bins]])
+        precision = 1 / part.sigma**2
+        total = np.bincount(index, precision)
+        share = precision / total[index]
+        return _Binned(
+            q=part.q,
+            index=index,
+            share=share,
+            weight=np.diff(ends) / self.n_bins,
+            intensity=np.bincount(index, share * part.intensity),
+            sigma=1 / np.sqrt(total),
+        )
 
     def _target_bins(self, binned: _Binned) -> np.ndarray:
         """Average the target over the same points with the same weights: a steep curve's bins then agree exactly."""

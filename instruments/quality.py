@@ -15,7 +15,8 @@ from instruments.errors import InstrumentError
 _TILE = 32
 """Edge of the blocks, pixels, in which a dead part of the detector is looked for."""
 _TILE_COUNTS = 50.0
-"""Counts that the middle tile must hold before an empty one is suspicious: by chance it happens with exp(-50)."""
+"""Counts that nine in ten of the lit tiles must hold before empty ones are suspicious: scattering fades, and where it
+fades to nothing some tiles hold only a few counts; a dead part ends abruptly."""
 _SECTIONS = 10
 """Sections, equally wide in ln q, in which the needed range's signal is averaged: independent of the binning."""
 
@@ -219,12 +220,12 @@ class QualityGate:
 
 
 def _dead_area(counts: np.ndarray, usable: np.ndarray) -> float:
-    """Fraction of the usable area in blocks without a single count; 0 if counts are too few to tell."""
+    """Fraction of the usable area in tiles without a single count; 0 if counts are too few to tell."""
     rows, columns = np.arange(0, counts.shape[0], _TILE), np.arange(0, counts.shape[1], _TILE)
     total = np.add.reduceat(np.add.reduceat(counts, rows, axis=0), columns, axis=1)
     area = np.add.reduceat(np.add.reduceat(usable.astype(np.float64), rows, axis=0), columns, axis=1)
-    lit = total[total > 0]
-    if len(lit) == 0 or np.median(lit) < _TILE_COUNTS:
+    lit = (total > 0) & (area >= _TILE**2 / 4)
+    if not lit.any() or np.quantile(total[lit] / area[lit], 0.1) * _TILE**2 < _TILE_COUNTS:
         return 0.0
     return float(area[total == 0].sum() / area.sum())
 

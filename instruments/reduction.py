@@ -1,7 +1,8 @@
 """From a 2-D frame to dΣ/dΩ(q) ± σ in 1/cm: pyFAI does the geometry and the sums, `reduction_bins` the statistics.
 
-What is *not* in sigma: the uncertainty of monitor, transmission and thickness, which moves all points together; and the
-background frame's noise, though it is in sigma, is the same in every curve that subtracts the same background.
+What is *not* in sigma: the uncertainty of monitor, transmission and thickness, which moves all points together
+(observables take it as `scale_sd`). The background frame's noise is in sigma, but it is the same in every curve that
+subtracts the same background.
 """
 
 from __future__ import annotations

@@ -132,10 +132,14 @@ class Bins:
         options: dict[str, Any],
     ) -> None:
         self._integrator = geometry.integrator()
-        self._mask = mask
+        shape = tuple(geometry.shape)
+        q_map = self._integrator.array_from_unit(shape, "center", "q_A^-1", scale=True)
+        if q_range is not None:
+            # Given a range alone, pyFAI puts pixels from just below it into the first bin (without splitting; its index
+            # is truncated towards zero) and from just above it into the last one (with splitting).
+            mask = mask | (q_map < q_range[0]) | (q_map >= q_range[1])
         self._n_bins = n_bins
         self._options = {**options, "radial_range": q_range, "unit": "q_A^-1", "mask": mask}
-        shape = tuple(geometry.shape)
         # Expected counts of a pixel are its bin's intensity times this.
         norm = np.ones(shape)
         if options["correctSolidAngle"]:
@@ -143,7 +147,6 @@ class Bins:
         if options["polarization_factor"] is not None:
             norm = norm * self._integrator.polarization(shape, factor=options["polarization_factor"])
         self._norm = norm.astype(np.float32)
-        q_map = self._integrator.array_from_unit(shape, "center", "q_A^-1", scale=True)
         first = self._integrate(q_map * norm, self._norm)
         with np.errstate(invalid="ignore", divide="ignore"):
             q = np.asarray(first.sum_signal / first.sum_normalization, dtype=np.float64)

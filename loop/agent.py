@@ -10,21 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from botorch.acquisition.objective import PosteriorTransform, ScalarizedPosteriorTransform
 from botorch.models.model import Model
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loop.acquisition.context import AcquisitionContext
+from loop.acquisition.context import AcquisitionContext, best_value, objective_transform, reference_points
 from loop.acquisition.optimise import maximise_box, maximise_pool
 from loop.acquisition.registry import DEFAULTS, Builder, blame, check_options, find
 from loop.belief import AgentError, Belief
-from loop.errors import PluginError, SpaceError
+from loop.errors import PluginError
+from loop.ledger import Ledger
 from loop.protocols import Acquisition, SearchSpace, Surrogate
 from loop.records import Observation, Origin, Point, Prediction, Status, Suggestion
 from loop.seeds import ACQUIRE, INITIAL, OPTIMISE, REFERENCE, derive, isolated
-from loop.space import FiniteSpace
+from loop.space import finite
 
 if TYPE_CHECKING:
     from loop.optimizer import AgentOptimizer
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
 class Agent:
     """Decides what to measure next: the only stateful class of the decision side.
 
-    The k-th suggestion is a function of the constructor's arguments, the outcomes ingested so far (in order), the points
-    in flight and k; nothing else, the global random state included. So an agent is rebuilt from a journal by `register`
-    and `ingest` alone, without fitting anything, and then suggests what the first one would have suggested.
+    The k-th suggestion is a function of the constructor's arguments, the outcomes ingested so far (in order), the
+    points in flight and k; of nothing else, the global random state included. So an agent is rebuilt from a journal by
+    `register` and `ingest` alone, without fitting anything, and then suggests what the first one would have suggested.
 
     Only measured points reach the model. A lost point (failed, rejected, abandoned) is not suggested again: in a pool
     its sample is masked; in a box nothing within `exclusion` of it is suggested, and acquisitions see it as if it were
@@ -101,33 +100,30 @@ class Agent:
         self.exclusion = exclusion
         self.acquisition: Builder = find(acquisition or DEFAULTS["map" if direction is None else "optimise"])
         self.acquisition_options = dict(acquisition_options or {})
-        check_options(self.acquisition, self.acquisition_options)
+        check_options(self.acquisition, self.acquisition_options, direction=direction)
         if not self.observables or len(set(self.observables)) != len(self.observables):
             raise AgentError(f"expected at least one observable, names distinct; got {list(self.observables)}")
         if direction not in ("maximise", "minimise", None):
             raise AgentError(f"direction: expected 'maximise', 'minimise' or None, got {direction!r}")
         if seed < 0 or n_initial < 0 or n_reference < 1:
             raise AgentError(
-                f"expected seed >= 0, n_initial >= 0 and n_reference >= 1; got {seed}, {n_initial} and {n_reference}"
+                f"expected seed, n_initial >= 0 and n_reference >= 1; got {seed}, {n_initial}, {n_reference}"
             )
         self._clock = clock
-        self._suggestions: dict[str, Suggestion] = {}
-        self._outcomes: dict[str, Observation] = {}
+        self._ledger = Ledger()
         self._belief = Belief(space, surrogate, self.observables, seed)
         # Predictions for a display may be asked while a worker decides.
         self._lock = threading.RLock()
 
-    # ---- what is known ------------------------------------------------------------------------------------------
-
     @property
     def suggestions(self) -> tuple[Suggestion, ...]:
         """Every suggestion, in order."""
-        return tuple(self._suggestions.values())
+        return tuple(self._ledger.suggestions.values())
 
     @property
     def observations(self) -> tuple[Observation, ...]:
         """Every outcome, in the order in which they came."""
-        return tuple(self._outcomes.values())
+        return tuple(self._ledger.outcomes.values())
 
     @property
     def measured(self) -> tuple[Observation, ...]:
@@ -137,7 +133,7 @@ class Agent:
     @property
     def pending(self) -> tuple[Suggestion, ...]:
         """Suggestions whose outcome is not known yet."""
-        return tuple(s for s in self._suggestions.values() if s.id not in self._outcomes)
+        return self._ledger.in_flight
 
     @property
     def remaining(self) -> int | None:
@@ -145,15 +141,10 @@ class Agent:
         candidates = self.space.candidates
         return None if candidates is None else int(self._available(candidates).sum())
 
-    # ---- suggest / ingest ---------------------------------------------------------------------------------------
-
     def suggest(self, n: int = 1) -> list[Suggestion]:
         """Decide on the next `n` points, each with those before it in flight.
 
-        Returns
-        -------
-        suggestions
-            Fewer than `n` (in the end none) when a pool has no more samples.
+        A pool that runs out of samples gives fewer than `n`, in the end none.
 
         Raises
         ------
@@ -164,7 +155,7 @@ class Agent:
             new: list[Suggestion] = []
             while len(new) < n and self.remaining != 0:
                 suggestion = self._decide()
-                self._suggestions[suggestion.id] = suggestion
+                self._ledger.register(suggestion)
                 new.append(suggestion)
             return new
 
@@ -177,10 +168,9 @@ class Agent:
             The point is not in the space.
         """
         with self._lock:
-            start = self._clock()
-            point = self.space.validate(point)
+            start, point = self._clock(), self.space.validate(point)
             suggestion = self._record(point, Origin.MANUAL, start, predict=self._belief.possible)
-            self._suggestions[suggestion.id] = suggestion
+            self._ledger.register(suggestion)
             return suggestion
 
     def register(self, suggestion: Suggestion) -> None:
@@ -194,21 +184,8 @@ class Agent:
             Its point is not in the space.
         """
         with self._lock:
-            known = self._suggestions.get(suggestion.id)
-            if known is not None:
-                if dict(known.point) != dict(suggestion.point):
-                    raise AgentError(
-                        f"suggestion {suggestion.id} is known with the point {dict(known.point)}, "
-                        f"and now comes with {dict(suggestion.point)}: two campaigns in one journal?"
-                    )
-                return
-            if suggestion.iteration != len(self._suggestions):
-                raise AgentError(
-                    f"suggestion {suggestion.id} is number {suggestion.iteration}, but {len(self._suggestions)} are "
-                    "known: register them all, in order"
-                )
             self.space.encode([suggestion.point])
-            self._suggestions[suggestion.id] = suggestion
+            self._ledger.register(suggestion)
 
     def ingest(self, observation: Observation) -> None:
         """Learn how a suggestion ended. The model is fitted when it is next needed, not here.
@@ -216,27 +193,20 @@ class Agent:
         Raises
         ------
         AgentError
-            An unknown suggestion, a second outcome for one, or a measured one without a finite value of each observable.
+            An unknown suggestion, a second outcome for one, or a measured one that lacks a finite value.
         """
         with self._lock:
-            if observation.suggestion_id not in self._suggestions:
-                raise AgentError(
-                    f"an outcome came for suggestion {observation.suggestion_id!r}, which is unknown: register it first"
-                )
-            if observation.suggestion_id in self._outcomes:
-                raise AgentError(f"suggestion {observation.suggestion_id} has an outcome already: each has one")
+            self._ledger.check(observation)
             if observation.status is Status.MEASURED:
                 self._belief.check(observation)
                 self._belief.measured.append(observation)
-            self._outcomes[observation.suggestion_id] = observation
+            self._ledger.outcomes[observation.suggestion_id] = observation
 
     def as_optimizer(self) -> AgentOptimizer:
         """Return this agent as a `blop.protocols.Optimizer`: points and outcomes as dictionaries with ``"_id"``."""
         from loop.optimizer import AgentOptimizer
 
         return AgentOptimizer(self)
-
-    # ---- the model ----------------------------------------------------------------------------------------------
 
     def model(self) -> Model:
         """Return the model of all points measured so far; fitted once for each new one.
@@ -252,24 +222,15 @@ class Agent:
             return self._belief.model()
 
     def predict(self, points: Sequence[Point]) -> list[Prediction]:
-        """Say what would be measured at each point: mean and sd, measurement noise included.
-
-        Raises
-        ------
-        AgentError
-            Fewer than two points are measured.
-        """
+        """Say what would be measured at each point: mean and sd, measurement noise included. Raises as `model`."""
         with self._lock:
             return self._belief.predict(self.space.encode(points)) if points else []
 
-    # ---- deciding -----------------------------------------------------------------------------------------------
-
     def _decide(self) -> Suggestion:
         start = self._clock()
-        lost = sum(o.status is not Status.MEASURED for o in self._outcomes.values())
-        if len(self._suggestions) - lost < self.n_initial or not self._belief.possible:
+        if len(self._ledger.suggestions) - self._ledger.lost < self.n_initial or not self._belief.possible:
             return self._record(self._space_filling(), Origin.INITIAL, start, predict=False)
-        k = len(self._suggestions)
+        k = len(self._ledger.suggestions)
         model = self.model()
         context = self._context(k)
         with isolated(derive(self.seed, k, ACQUIRE)), blame(self.acquisition, f"deciding on suggestion {k}"):
@@ -279,7 +240,7 @@ class Agent:
             candidates = self.space.candidates
             if candidates is not None:
                 row, value = maximise_pool(acquisition, candidates, self._available(candidates))
-                point = self._pool().at(row)
+                point = finite(self.space).at(row)
             else:
                 x, value = maximise_box(
                     acquisition,
@@ -294,7 +255,7 @@ class Agent:
     def _record(
         self, point: Point, origin: Origin, start: float, *, predict: bool, value: float | None = None
     ) -> Suggestion:
-        k = len(self._suggestions)
+        k = len(self._ledger.suggestions)
         prediction = self.predict([point])[0] if predict else None
         return Suggestion(
             id=f"{k:04d}-{hashlib.sha256(f'{self.seed}:{k}'.encode()).hexdigest()[:8]}",
@@ -303,70 +264,37 @@ class Agent:
             origin=origin,
             prediction=prediction,
             acquisition_value=value if value is not None and math.isfinite(value) else None,
-            based_on=len(self._outcomes),
+            based_on=len(self._ledger.outcomes),
             pending=tuple(s.id for s in self.pending),
             decision_s=self._clock() - start,
         )
 
     def _space_filling(self) -> Point:
         """First point of the space-filling sequence that has not been suggested yet."""
-        used = [dict(s.point) for s in self._suggestions.values()]
+        used = [dict(s.point) for s in self._ledger.suggestions.values()]
         n = max(self.n_initial, len(used) + 1)
         if self.space.candidates is not None:
             n = min(n, len(self.space.candidates))
         sequence = self.space.initial(n, seed=derive(self.seed, INITIAL))
-        fresh = [p for p in sequence if dict(p) not in used]
-        if fresh:
-            return fresh[0]
-        # Only a space whose sequence depends on its length comes here.
-        unused = (p for p in self.space.random(n, seed=derive(self.seed, len(used), INITIAL)) if dict(p) not in used)
-        return next(unused)
+        # A pool that is not used up, or one point more than were used: there is always one left.
+        return next(p for p in sequence if dict(p) not in used)
 
     def _context(self, k: int) -> AcquisitionContext:
         X, Y, _ = self._belief.data()
-        transform = self._transform()
-        unknown = [s.point for s in self._suggestions.values() if self._is_unknown(s)]
-        sign = -1.0 if self.direction == "minimise" else 1.0
+        unknown = [s.point for s in self._ledger.unknown]
         return AcquisitionContext(
             train_X=X,
             train_Y=Y,
             X_pending=self.space.encode(unknown) if unknown else None,
-            reference=self._reference(derive(self.seed, k, REFERENCE)),
+            reference=reference_points(self.space, self.n_reference, seed=derive(self.seed, k, REFERENCE)),
             direction=self.direction,
-            best_f=None if self.direction is None else float((sign * Y[:, 0]).max()),
-            posterior_transform=transform,
+            best_f=best_value(Y, self.direction),
+            posterior_transform=objective_transform(len(self.observables), self.direction),
             seed=derive(self.seed, k, ACQUIRE),
         )
 
-    def _is_unknown(self, suggestion: Suggestion) -> bool:
-        outcome = self._outcomes.get(suggestion.id)
-        return outcome is None or outcome.status is not Status.MEASURED
-
-    def _transform(self) -> PosteriorTransform | None:
-        if len(self.observables) == 1 and self.direction != "minimise":
-            return None
-        weights = torch.zeros(len(self.observables), dtype=torch.float64)
-        weights[0] = -1.0 if self.direction == "minimise" else 1.0
-        return ScalarizedPosteriorTransform(weights)
-
-    def _reference(self, seed: int) -> Tensor:
-        candidates = self.space.candidates
-        if candidates is None:
-            return self.space.encode(self.space.initial(self.n_reference, seed=seed))
-        if len(candidates) <= self.n_reference:
-            return candidates
-        rows = np.random.default_rng(seed).choice(len(candidates), self.n_reference, replace=False)
-        return candidates[np.sort(rows)]
-
-    # ---- pools --------------------------------------------------------------------------------------------------
-
-    def _pool(self) -> FiniteSpace:
-        if not isinstance(self.space, FiniteSpace):
-            raise SpaceError(f"{type(self.space).__name__} has candidates, so it needs at(row) and index(point) too")
-        return self.space
-
     def _available(self, candidates: Tensor) -> NDArray[np.bool_]:
-        pool = self._pool()
+        pool = finite(self.space)
         available = np.ones(len(candidates), dtype=np.bool_)
-        available[[pool.index(s.point) for s in self._suggestions.values()]] = False
+        available[[pool.index(s.point) for s in self._ledger.suggestions.values()]] = False
         return available

@@ -16,7 +16,7 @@ from loop.exitcodes import ExitCode
 app = typer.Typer(
     name="beamloop",
     help="Active-learning closed-loop experiment controller for SAXS beamlines.",
-    epilog="Exit codes: 0 done, 1 internal error, 2 bad input, 3 paused, 4 stopped by a person (3 and 4: resume goes on).",
+    epilog="Exit codes: 0 done, 1 internal error, 2 bad input, 3 paused, 4 stopped (3, 4: `resume` goes on).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,9 +30,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Replace one value of the file; may be repeated."),
 ]
-CampaignFolder = Annotated[
-    Path, typer.Argument(metavar="CAMPAIGN", help="Folder of a campaign.", show_default=False)
-]
+CampaignFolder = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Folder of a campaign.", show_default=False)]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write the report at the end.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; messages about trouble only.")]
 
@@ -68,9 +66,7 @@ def run(
 
 
 @app.command()
-def resume(
-    context: typer.Context, campaign: CampaignFolder, no_report: NoReport = False, quiet: Quiet = False
-) -> None:
+def resume(context: typer.Context, campaign: CampaignFolder, no_report: NoReport = False, quiet: Quiet = False) -> None:
     """Go on with a campaign that was paused, stopped or killed."""
     session = context.obj
     with failures(session):

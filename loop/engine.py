@@ -116,7 +116,7 @@ class _Run:
         worker = ThreadPoolExecutor(1, thread_name_prefix="beamloop-decision")
         try:
             token = yield from bps.subscribe("all", self.collector)
-            yield from self.decisions.open(self.campaign.metadata)
+            yield from self.decisions.open({**self.campaign.metadata, **self._metadata(None)})
             yield from self._prepare()
             reason = yield from bpp.finalize_wrapper(self._loop(worker), self.experiment.finish)
             yield from self.decisions.close(reason)
@@ -229,11 +229,11 @@ class _Run:
                     )
                 status, reason = Status.REJECTED, evaluation.reason
                 self.progress.note(f"point {suggestion.iteration}: {reason}")
-            elif run[-1][0] == "stop":
+            elif run[-1][0] == "stop" and run[-1][1]["exit_status"] == "fail":
                 attempts += 1
                 status, reason = Status.FAILED, run[-1][1].get("reason", "")
                 self.progress.note(f"point {suggestion.iteration}: {reason}")
-            # A run without event and stop belongs to a process that died: it does not count as an attempt.
+            # Any other run without an event was interrupted (its process died, a person aborted): not an attempt.
 
     def _measure(self, suggestion: Suggestion, attempt: int) -> MsgGenerator[list[RunDocuments]]:
         metadata = {
@@ -314,6 +314,7 @@ class _Run:
             elapsed_s=self.elapsed_before + time.monotonic() - self.started,
             direction=self.agent.direction,
             objective=self.agent.observables[0],
+            suggestions=self.agent.suggestions,
         )
 
     def _metadata(self, suggestion: Suggestion | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,3 +158,36 @@ def read_history(documents: Iterable[tuple[str, Mapping[str, Any]]], *, notes: I
 def has_event(run: RunDocuments) -> bool:
     """Whether a measurement run got as far as emitting its frame."""
     return any(name == "event" for name, _ in run)
+
+
+def close_unfinished(documents: Iterable[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """Compose the stop documents of runs whose process died, to be written before a campaign is resumed."""
+    open_runs: dict[str, dict[str, int]] = {}
+    stream_of: dict[str, tuple[str, str]] = {}
+    last_time = 0.0
+    for name, doc in documents:
+        last_time = max(last_time, doc.get("time", 0.0))
+        if name == "start":
+            open_runs[doc["uid"]] = {}
+        elif name == "descriptor":
+            stream_of[doc["uid"]] = doc["run_start"], doc["name"]
+            open_runs[doc["run_start"]][doc["name"]] = 0
+        elif name == "event":
+            uid, stream = stream_of[doc["descriptor"]]
+            open_runs[uid][stream] += 1
+        elif name == "stop":
+            open_runs.pop(doc["run_start"])
+    return [
+        (
+            "stop",
+            {
+                "uid": str(uuid.uuid4()),
+                "time": last_time,
+                "run_start": uid,
+                "exit_status": "abort",
+                "reason": "its process ended before the run did; closed when the campaign was resumed",
+                "num_events": events,
+            },
+        )
+        for uid, events in open_runs.items()
+    ]

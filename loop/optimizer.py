@@ -54,7 +54,7 @@ class AgentOptimizer:
             missing = [name for name in self.agent.observables if name not in outcome]
             if missing:
                 raise AgentError(
-                    f"outcome {dict(outcome)} lacks {missing}: expected a value of each of {list(self.agent.observables)}"
+                    f"outcome {dict(outcome)} lacks {missing}: expected all of {list(self.agent.observables)}"
                 )
             if suggestion is None:
                 suggestion = self.agent.add({n: outcome[n] for n in self._parameters() if n in outcome})
@@ -85,7 +85,7 @@ class AgentOptimizer:
             self.agent.ingest(Observation(suggestion.id, suggestion.point, Status.FAILED, reason="reported as failed"))
 
     def get_best_points(self) -> list[tuple[str, dict[str, Any], dict[str, float]]]:
-        """Return ``(id, parameters, outcome)`` of the best point measured; empty without a direction or before one is."""
+        """Return ``(id, parameters, outcome)`` of the best point measured; none without a direction or measurement."""
         measured = self.agent.measured
         if self.agent.direction is None or not measured:
             return []

@@ -12,7 +12,7 @@ import torch
 FIT, ACQUIRE, REFERENCE, INITIAL, OPTIMISE = range(5)
 """What a random stream is for: the last part of its key."""
 
-_GLOBAL_STATE = threading.Lock()
+_GLOBAL_STATE = threading.RLock()
 
 
 def derive(seed: int, *key: int) -> int:
@@ -27,9 +27,9 @@ def derive(seed: int, *key: int) -> int:
 def isolated(seed: int) -> Iterator[None]:
     """Run code that may draw from torch's global generator as if that generator were its own.
 
-    Our own code never draws from it, but BoTorch (retries of a fit, samplers without a seed) and plug-ins do. Inside the
-    block the global generator starts from `seed`; afterwards it stands as it stood before. A lock keeps two agents in two
-    threads apart; a thread that draws from the global generator without this lock at the same moment is not kept apart.
+    Our own code never draws from it, but BoTorch (retries of a fit, samplers without a seed) and plug-ins do. Inside
+    the block the global generator starts from `seed`; afterwards it stands as it stood before. A lock keeps two agents
+    in two threads apart; a thread that draws from the global generator without it at the same moment is not kept apart.
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with _GLOBAL_STATE, torch.random.fork_rng(devices=devices):

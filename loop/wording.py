@@ -36,7 +36,7 @@ def number(value: float | int | str | None, digits: int = 4, *, strip: bool = Tr
 def with_error(value: float | None, sd: float | None) -> str:
     """Write a value and its standard deviation, the latter with two significant digits.
 
-    >>> with_error(0.41234, 0.0352), with_error(1.2345e-6, 4.2e-8), with_error(1.5, None), with_error(None, None)
+    >>> with_error(0.41234, 0.0352), with_error(1.2341e-6, 4.2e-8), with_error(1.5, None), with_error(None, None)
     ('0.412 ± 0.035', '(1.234 ± 0.042)×10⁻⁶', '1.5', '–')
     """
     if value is None or not math.isfinite(value):
@@ -59,7 +59,7 @@ def duration(seconds: float | None) -> str:
     """
     if seconds is None or not math.isfinite(seconds):
         return "–"
-    if seconds < 0.9995:
+    if seconds < 0.0995:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
@@ -78,7 +78,7 @@ def percent(fraction: float | None) -> str:
     if fraction is None or not math.isfinite(fraction):
         return "–"
     value = 100 * fraction
-    return f"{value:.1f} %" if abs(value) < 9.95 and value != 0 else f"{value:.0f} %"
+    return f"{value:.1f}".removesuffix(".0") + " %" if abs(value) < 9.95 else f"{value:.0f} %"
 
 
 def quantity(value: str, unit: str) -> str:

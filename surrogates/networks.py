@@ -1,6 +1,7 @@
 """Ensembles of multilayer perceptrons whose members are trained together, and the tangent kernels of their layers.
 
-All members live in batched tensors: member ``g`` of layer ``l`` maps ``h`` to ``act(h @ W[l][g] / sqrt(fan_in) + b[l][g])``.
+All members live in batched tensors: member ``g`` of layer ``l`` maps ``h`` to ``act(h @ W[l][g] / sqrt(fan_in) +
+b[l][g])``.
 The ``1 / sqrt(fan_in)`` keeps the function's prior the same whatever the width (Jacot et al., 2018, arXiv:1806.07572).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -45,18 +47,20 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tens
 
 @dataclass(frozen=True)
 class Tangent:
-    """What the tangent kernel needs of some points: per layer, what went in and how the output depends on what came out."""
+    """What the tangent kernel needs of some points.
+
+    Per layer: what went in, and how the network's output depends on what came out.
+    """
 
     inputs: tuple[Tensor, ...]
     """Per chosen layer ``(G, *batch, q, fan_in)``, already divided by ``sqrt(fan_in)``."""
     slopes: tuple[Tensor, ...]
-    """Per chosen layer ``(G, *batch, q, fan_out)``: derivative of the network's output by the layer's pre-activation."""
+    """Per chosen layer ``(G, *batch, q, fan_out)``: derivative of the network's output by the layer's
+    pre-activation."""
 
     def diagonal(self) -> Tensor:
         """``k(x, x)`` as ``(G, *batch, q)``."""
-        terms = [
-            d.square().sum(-1) * (1 + h.square().sum(-1)) for h, d in zip(self.inputs, self.slopes, strict=True)
-        ]
+        terms = [d.square().sum(-1) * (1 + h.square().sum(-1)) for h, d in zip(self.inputs, self.slopes, strict=True)]
         return torch.stack(terms).sum(0)
 
     def kernel(self, other: Tangent) -> Tensor:
@@ -111,13 +115,11 @@ class NetworkEnsemble:
     ) -> NetworkEnsemble:
         """Draw the members from the prior; random numbers come from `generator` (a CPU generator) alone."""
         sizes = [n_inputs, *hidden, 1]
-        pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+        pairs = list(pairwise(sizes))
         weights = tuple(
             prior.weight_sd * torch.randn(members, a, b, generator=generator, dtype=dtype) for a, b in pairs
         )
-        biases = tuple(
-            prior.bias_sd * torch.randn(members, 1, b, generator=generator, dtype=dtype) for _, b in pairs
-        )
+        biases = tuple(prior.bias_sd * torch.randn(members, 1, b, generator=generator, dtype=dtype) for _, b in pairs)
         return cls(weights, biases, activation)
 
     @property
@@ -139,7 +141,7 @@ class NetworkEnsemble:
         )
 
     def __call__(self, X: Tensor) -> Tensor:
-        """Outputs ``(G, n)`` at ``X (n, d)``."""
+        """Compute the outputs ``(G, n)`` at ``X (n, d)``."""
         act, _ = ACTIVATIONS[self.activation]
         h = (2 * X - 1).expand(self.members, -1, -1)
         for layer, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -149,7 +151,7 @@ class NetworkEnsemble:
         return h.squeeze(-1)
 
     def tangent(self, X: Tensor, layers: Sequence[int]) -> Tangent:
-        """Inputs and slopes of the chosen layers at ``X (*batch, q, d)``, differentiable in X."""
+        """Compute inputs and slopes of the chosen layers at ``X (*batch, q, d)``, differentiable in X."""
         act, slope_of = ACTIVATIONS[self.activation]
         batch = X.shape[:-1]
         # Batch and q are one axis here: one large product per member instead of many tiny ones.
@@ -224,8 +226,8 @@ def train_map(
             optimiser.param_groups[0]["lr"] = lr * min(1.0, 3 * (epochs - epoch) / epochs)
             optimiser.zero_grad()
             loss = 0.5 * (precision * (trained(X) - Y).square()).sum()
-            loss = loss + 0.5 * torch.stack([w.square().sum() for w in weights]).sum() / prior.weight_sd**2
-            loss = loss + 0.5 * torch.stack([b.square().sum() for b in biases]).sum() / prior.bias_sd**2
+            loss = loss + 0.5 * torch.stack([w.square().sum() for w in weights]).sum() / prior.map_sd**2
+            loss = loss + 0.5 * torch.stack([b.square().sum() for b in biases]).sum() / prior.map_sd**2
             torch.autograd.backward(loss)
             optimiser.step()
     trained = trained.to(weights[0])

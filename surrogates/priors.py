@@ -13,16 +13,17 @@ from surrogates.errors import SurrogateError
 
 @dataclass(frozen=True)
 class WeightPrior:
-    """Gaussian prior of the weights (in units of ``1 / sqrt(fan_in)``) and biases that members start from.
-
-    The default weight scale makes tanh networks rough enough for sharp borders; at scale 1 they are too smooth.
-    """
+    """What the trunks are drawn from and drawn back to, in units of ``1 / sqrt(fan_in)``."""
 
     weight_sd: float = 2.0
+    """Of the starting weights. 2 makes tanh networks rough enough for sharp borders; at 1 they are too smooth."""
     bias_sd: float = 0.3
+    """Of the starting biases."""
+    map_sd: float = 0.7
+    """Of the Gaussian prior around zero that the maximum a posteriori is trained with."""
 
     def __post_init__(self) -> None:
-        if not (self.weight_sd > 0 and self.bias_sd > 0):
+        if not (self.weight_sd > 0 and self.bias_sd > 0 and self.map_sd > 0):
             raise SurrogateError(f"prior widths must be positive, got {self}")
 
 
@@ -48,6 +49,8 @@ class LogGrid:
 
     def nodes(self, like: Tensor) -> Tensor:
         """``(size,)`` with the device of `like`, float64."""
-        return torch.logspace(
-            math.log10(self.low), math.log10(self.high), self.size, dtype=torch.float64, device=like.device
-        )
+        ends = torch.tensor([self.low, self.high], dtype=torch.float64, device=like.device)
+        if self.size == 1:
+            return ends[:1]
+        steps = torch.linspace(0, 1, self.size, dtype=torch.float64, device=like.device)
+        return ends[0] * (ends[1] / ends[0]) ** steps

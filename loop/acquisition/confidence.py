@@ -8,7 +8,6 @@ from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
 from loop.acquisition.context import AcquisitionContext
-from loop.acquisition.moments import moments
 from loop.acquisition.variance import MaximumVariance
 from loop.errors import PluginError
 
@@ -29,21 +28,20 @@ class UpperConfidenceBound(AcquisitionFunction):
     Raises
     ------
     PluginError
-        A negative `beta`, or a campaign without direction.
+        A negative `beta`.
     """
+
+    needs_direction = True
 
     def __init__(self, model: Model, context: AcquisitionContext, beta: float = 4.0) -> None:
         super().__init__(model=model)
         if beta < 0:
             raise PluginError(f"ucb: expected beta >= 0, got {beta}")
-        if context.direction is None:
-            raise PluginError("acquisition ucb looks for an optimum, but the campaign has no direction")
         self.factor = beta**0.5
-        self.transform = context.posterior_transform
         self.spread = MaximumVariance(model, context)
 
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:
         """``(b, 1, d)`` to the bound ``(b,)``, in the objective's unit."""
-        mean = moments(self.model, X, transform=self.transform)[0].squeeze(-1).squeeze(-1)
-        return mean + self.factor * self.spread(X)
+        mean, variance = self.spread.moments(X)
+        return mean + self.factor * variance.sqrt()

@@ -7,6 +7,7 @@ surrogate. For a mixture the law of total (co)variance counts the members' disag
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Protocol, runtime_checkable
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
@@ -74,29 +75,67 @@ def joint(model: Model, X: Tensor, *, transform: PosteriorTransform | None = Non
     return mean, covariance
 
 
-def condition(mean: Tensor, covariance: Tensor, on: slice, noise: Tensor) -> Tensor:
-    """Covariance left when the points `on` have been measured with variance `noise`.
+@runtime_checkable
+class HasCrossCovariance(Protocol):
+    """A model that gives the covariance between two sets of points without the joint covariance of their union.
+
+    Optional, and only a matter of speed: BoTorch's models have no such method.
+    """
+
+    def cross_covariance(self, X: Tensor, Z: Tensor, *, output: int = 0) -> Tensor:
+        """Posterior covariance ``(n, k)`` of a latent output between ``(n, d)`` and ``(k, d)`` points; differentiable."""
+        ...
+
+
+def cross(
+    model: Model, X: Tensor, Z: Tensor, *, transform: PosteriorTransform | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Posterior moments of the objective at ``(n, d)`` points, and its covariance with ``(k, d)`` others.
+
+    The transform may turn the objective's sign, nothing else: `AcquisitionContext.posterior_transform` does no more.
+
+    Returns
+    -------
+    mean, variance, covariance
+        ``(n,)``, ``(n,)`` and ``(n, k)``.
+    """
+    n, k = len(X), len(Z)
+    if isinstance(model, HasCrossCovariance):
+        mean, variance = moments(model, X.unsqueeze(-2), transform=transform)
+        return mean.reshape(n), variance.reshape(n), model.cross_covariance(X, Z)
+    if n * (1 + k) ** 2 < (n + k) ** 2:
+        mean, covariance = joint(model, torch.cat([X.unsqueeze(-2), Z.expand(n, k, -1)], dim=-2), transform=transform)
+        return mean[:, 0], covariance[:, 0, 0], covariance[:, 0, 1:]
+    mean, covariance = joint(model, torch.cat([X, Z]), transform=transform)
+    return mean[:n], covariance.diagonal()[:n], covariance[:n, n:]
+
+
+class Measured:
+    """What is left of a posterior when some points have been measured, whatever their outcome.
 
     A Gaussian's covariance does not depend on the values measured, which is why points in flight can be reckoned with
     before their outcome is known.
 
     Parameters
     ----------
-    mean
-        ``(..., q)``; taken for its shape's sake only.
-    covariance
-        ``(..., q, q)``
-    on
-        Which of the q points.
+    model, transform
+        The posterior.
+    points
+        ``(p, d)``, p >= 1.
     noise
-        Scalar variance, > 0.
+        Scalar variance of the measurements, > 0.
     """
-    between = covariance[..., :, on]
-    block = covariance[..., on, on]
-    eye = torch.eye(block.shape[-1], dtype=mean.dtype, device=mean.device)
-    factor = torch.linalg.cholesky(block + noise * eye)
-    half = torch.linalg.solve_triangular(factor, between.transpose(-1, -2), upper=False)
-    return covariance - half.transpose(-1, -2) @ half
+
+    def __init__(self, model: Model, points: Tensor, noise: Tensor, transform: PosteriorTransform | None) -> None:
+        self.points = points
+        with torch.no_grad():
+            _, covariance = joint(model, points, transform=transform)
+        eye = torch.eye(len(points), dtype=covariance.dtype)
+        self._factor = torch.linalg.cholesky(covariance + noise * eye)
+
+    def explained(self, covariance: Tensor) -> Tensor:
+        """Turn covariances ``(n, p)`` with the points into ``(n, p)`` A: they explain ``A B^T`` of the covariance of a, b."""
+        return torch.linalg.solve_triangular(self._factor, covariance.mT, upper=False).mT
 
 
 def noise_variance(model: Model, X: Tensor, *, transform: PosteriorTransform | None = None) -> Tensor:

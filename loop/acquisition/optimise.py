@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from botorch.acquisition import AcquisitionFunction
-from botorch.generation.gen import gen_candidates_torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
@@ -14,6 +14,11 @@ from loop.errors import PluginError
 from loop.protocols import SearchSpace
 
 RAW, STARTS, STEPS = 512, 4, 12
+"""Points scored, points refined, and steps of the refinement."""
+APART = 0.1
+"""Largest coordinate difference that starting points have at least."""
+_FEW = 64
+"""Points asked of a space in which points are hard to find."""
 CHUNK = 512
 """Candidates scored in one call: bounds the memory of acquisitions that need a joint posterior over all of them."""
 
@@ -42,8 +47,8 @@ def maximise_box(
 ) -> tuple[Tensor, float]:
     """Return the best point found in the unit cube ``(d,)`` and its value.
 
-    Scrambled Sobol points are scored in one batch and the best few refined: by gradient ascent where the acquisition has
-    a gradient, by shrinking random steps where it has none.
+    Scrambled Sobol points are scored in one batch and the best few refined: by gradient ascent where the acquisition
+    has a gradient, by shrinking random steps where it has none.
 
     Parameters
     ----------
@@ -61,11 +66,11 @@ def maximise_box(
     X = start[_allowed(start, space, avoid, radius)]
     if not len(X):
         # Constraints or points to avoid leave little: the space itself knows how to draw inside the constraints.
-        X = space.encode(space.random(raw, seed=seed))
+        X = space.encode(space.random(min(raw, _FEW), seed=seed))
         kept = X[_allowed(X, space, avoid, radius)]
         X = kept if len(kept) else X
     values = score(acquisition, X)
-    order = np.argsort(-values, kind="stable")[:STARTS]
+    order = _spread(X, values)
     best = X[order]
     refined = _ascend(acquisition, best)
     if refined is None:
@@ -107,6 +112,17 @@ def score(acquisition: AcquisitionFunction, X: Tensor) -> NDArray[np.float64]:
     return np.where(np.isnan(values), -np.inf, values)
 
 
+def _spread(X: Tensor, values: NDArray[np.float64]) -> list[int]:
+    """Rows of the best few of ``(n, d)`` points that do not all lie on the same hill."""
+    chosen: list[int] = []
+    for i in np.argsort(-values, kind="stable").tolist():
+        if all(float((X[i] - X[j]).abs().max()) > APART for j in chosen):
+            chosen.append(i)
+        if len(chosen) == STARTS:
+            break
+    return chosen
+
+
 def _allowed(X: Tensor, space: SearchSpace, avoid: Tensor | None, radius: float) -> Tensor:
     feasible = getattr(space, "feasible", None)
     allowed = torch.ones(len(X), dtype=torch.bool) if feasible is None else feasible(X)
@@ -125,14 +141,25 @@ def _ascend(acquisition: AcquisitionFunction, X: Tensor) -> Tensor | None:
     (slope,) = torch.autograd.grad(value.sum(), probe, allow_unused=True)
     if slope is None or not torch.isfinite(slope).all():
         return None
-    found, _ = gen_candidates_torch(
-        X.unsqueeze(-2),
-        acquisition,
-        lower_bounds=0.0,
-        upper_bounds=1.0,
-        options={"maxiter": STEPS, "lr": 0.01},
+
+    def negative(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        at = torch.from_numpy(flat.reshape(len(X), 1, -1)).requires_grad_(True)
+        # The points do not see each other, so the gradient of the sum holds the gradient of each.
+        total = -acquisition(at).sum()
+        (slope,) = torch.autograd.grad(total, at)
+        return total.item(), slope.numpy().reshape(-1)
+
+    # One L-BFGS run over all starts, each evaluation one batch; scipy itself, because BoTorch's wrapper changes the
+    # process-wide warning filters and thread limits, which a worker thread must not do.
+    result = minimize(
+        negative,
+        X.numpy().reshape(-1),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, 1.0)] * X.numel(),
+        options={"maxiter": STEPS},
     )
-    found = found.detach().squeeze(-2)
+    found = torch.from_numpy(np.asarray(result.x)).reshape(X.shape)
     return torch.where(torch.isfinite(found), found, X)
 
 

@@ -13,7 +13,7 @@ from loop.acquisition.context import AcquisitionContext
 
 
 class Random(AcquisitionFunction):
-    """A number in [0, 1) that depends on the point's bits and the decision's seed only: its maximum is a uniform choice."""
+    """A number in [0, 1) out of the point's bits and the decision's seed: its maximum is a uniform choice."""
 
     def __init__(self, model: Model, context: AcquisitionContext) -> None:
         super().__init__(model=model)

@@ -22,8 +22,8 @@ GROUP = "beamloop.acquisition"
 BUILTIN: Mapping[str, str] = {
     "variance": "loop.acquisition.variance:MaximumVariance",
     "integrated_variance": "loop.acquisition.variance:IntegratedVariance",
-    "log_ei": "loop.acquisition.improvement:log_expected_improvement",
-    "log_noisy_ei": "loop.acquisition.improvement:log_noisy_expected_improvement",
+    "log_ei": "loop.acquisition.improvement:LogExpectedImprovement",
+    "log_noisy_ei": "loop.acquisition.improvement:LogNoisyExpectedImprovement",
     "ucb": "loop.acquisition.confidence:UpperConfidenceBound",
     "thompson": "loop.acquisition.thompson:ThompsonSample",
     "random": "loop.acquisition.random:Random",
@@ -75,14 +75,21 @@ def find(spec: str | Builder, *, search_path: Path | None = None) -> Builder:
     return builder
 
 
-def check_options(builder: Builder, options: Mapping[str, Any]) -> None:
-    """Check, before there is a model, that ``builder(model, context, **options)`` can be called.
+def check_options(builder: Builder, options: Mapping[str, Any], *, direction: str | None) -> None:
+    """Check, before there is a model, that ``builder(model, context, **options)`` can be called in such a campaign.
+
+    A builder with a true attribute ``needs_direction`` looks for an optimum and is refused where there is none.
 
     Raises
     ------
     PluginError
         Says which option is unknown or missing, or how the signature differs.
     """
+    if direction is None and getattr(builder, "needs_direction", False):
+        raise PluginError(
+            f"acquisition {name_of(builder)} looks for an optimum, but the campaign has no direction: say maximise or "
+            f"minimise, or use one that maps, such as {DEFAULTS['map']}"
+        )
     try:
         signature = inspect.signature(builder)
     except (TypeError, ValueError):

@@ -10,8 +10,7 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
 
 from loop.acquisition.context import AcquisitionContext
-from loop.acquisition.moments import joint
-from loop.errors import PluginError
+from loop.acquisition.moments import cross, joint
 
 
 class ThompsonSample(AcquisitionFunction):
@@ -23,10 +22,10 @@ class ThompsonSample(AcquisitionFunction):
     Points in flight need no care: each decision draws anew.
     """
 
+    needs_direction = True
+
     def __init__(self, model: Model, context: AcquisitionContext) -> None:
         super().__init__(model=model)
-        if context.direction is None:
-            raise PluginError("acquisition thompson looks for an optimum, but the campaign has no direction")
         self.transform = context.posterior_transform
         # Replicates share a row, which would make the covariance singular.
         self.reference = torch.unique(context.reference, dim=0)
@@ -44,6 +43,5 @@ class ThompsonSample(AcquisitionFunction):
     def forward(self, X: Tensor) -> Tensor:
         """``(b, 1, d)`` to the drawn function's values ``(b,)``, in the objective's unit."""
         flat = X.reshape(-1, X.shape[-1])
-        mean, covariance = joint(self.model, torch.cat([flat, self.reference.to(X)]), transform=self.transform)
-        b = len(flat)
-        return (mean[:b] + covariance[:b, b:] @ self.weights).reshape(X.shape[:-2])
+        mean, _, covariance = cross(self.model, flat, self.reference.to(X), transform=self.transform)
+        return (mean + covariance @ self.weights).reshape(X.shape[:-2])

@@ -9,7 +9,7 @@ from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
 from loop.acquisition.context import AcquisitionContext
-from loop.acquisition.moments import condition, joint, moments, noise_variance
+from loop.acquisition.moments import Measured, cross, moments, noise_variance
 from loop.errors import PluginError
 
 _NOISE_POINTS = 64
@@ -31,20 +31,26 @@ class MaximumVariance(AcquisitionFunction):
     def __init__(self, model: Model, context: AcquisitionContext) -> None:
         super().__init__(model=model)
         self.transform = context.posterior_transform
-        self.pending = context.X_pending
-        if self.pending is not None:
-            self.noise = noise_variance(model, context.reference[:_NOISE_POINTS], transform=self.transform)
+        self.pending: Measured | None = None
+        if context.X_pending is not None:
+            noise = noise_variance(model, context.reference[:_NOISE_POINTS], transform=self.transform)
+            self.pending = Measured(model, context.X_pending, noise, self.transform)
 
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:
         """``(b, 1, d)`` to the standard deviation ``(b,)``, in the objective's unit."""
+        return self.moments(X)[1].sqrt()
+
+    def moments(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of the objective, larger being better, and its variance (positive) at ``(b, 1, d)``: ``(b,)`` each."""
         if self.pending is None:
-            variance = moments(self.model, X, transform=self.transform)[1].squeeze(-1).squeeze(-1)
+            mean, variance = (t.squeeze(-1).squeeze(-1) for t in moments(self.model, X, transform=self.transform))
         else:
-            pending = self.pending.to(X).expand(*X.shape[:-2], *self.pending.shape)
-            mean, covariance = joint(self.model, torch.cat([X, pending], dim=-2), transform=self.transform)
-            variance = condition(mean, covariance, slice(1, None), self.noise)[..., 0, 0]
-        return variance.clamp_min(torch.finfo(X.dtype).tiny).sqrt()
+            flat = X.reshape(-1, X.shape[-1])
+            mean, variance, between = cross(self.model, flat, self.pending.points.to(X), transform=self.transform)
+            variance = (variance - self.pending.explained(between).square().sum(dim=-1)).reshape(X.shape[:-2])
+            mean = mean.reshape(X.shape[:-2])
+        return mean, variance.clamp_min(torch.finfo(X.dtype).tiny)
 
 
 class IntegratedVariance(AcquisitionFunction):
@@ -75,8 +81,13 @@ class IntegratedVariance(AcquisitionFunction):
             raise PluginError(f"integrated_variance: expected 0 <= gradient <= 1, got {gradient}")
         self.transform = context.posterior_transform
         self.reference = context.reference
-        self.pending = context.X_pending
         self.noise = noise_variance(model, context.reference[:_NOISE_POINTS], transform=self.transform)
+        self.pending: Measured | None = None
+        if context.X_pending is not None:
+            self.pending = Measured(model, context.X_pending, self.noise, self.transform)
+            with torch.no_grad():
+                between = cross(model, self.reference, context.X_pending, transform=self.transform)[2]
+            self.reference_explained = self.pending.explained(between)
         self.weights = torch.ones(len(self.reference), dtype=self.reference.dtype)
         if gradient:
             slope = mean_slope(model, self.reference, context)
@@ -85,16 +96,15 @@ class IntegratedVariance(AcquisitionFunction):
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:
         """``(b, 1, d)`` to the mean reduction ``(b,)``, in the objective's unit squared."""
-        # One joint posterior over all candidates at once: b separate ones with k reference points each would cost b times.
         flat = X.reshape(-1, X.shape[-1])
-        fixed = self.reference if self.pending is None else torch.cat([self.reference, self.pending])
-        mean, covariance = joint(self.model, torch.cat([flat, fixed.to(X)]), transform=self.transform)
-        b, k = len(flat), len(self.reference)
+        fixed = self.reference if self.pending is None else torch.cat([self.reference, self.pending.points])
+        _, own, between = cross(self.model, flat, fixed.to(X), transform=self.transform)
         if self.pending is not None:
-            covariance = condition(mean, covariance, slice(b + k, None), self.noise)
-        between = covariance[:b, b : b + k]
-        own = covariance.diagonal()[:b].clamp_min(0.0) + self.noise
-        reduction = (between.square() * self.weights).mean(dim=-1) / own
+            between, with_pending = between.tensor_split([len(self.reference)], dim=-1)
+            explained = self.pending.explained(with_pending)
+            between = between - explained @ self.reference_explained.mT
+            own = own - explained.square().sum(dim=-1)
+        reduction = (between.square() * self.weights).mean(dim=-1) / (own.clamp_min(0.0) + self.noise)
         return reduction.reshape(X.shape[:-2])
 
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from loop.run import CampaignResult
 
 
-def run(
-    session: Session, path: Path, overrides: Sequence[str], *, out: Path | None, report: bool, quiet: bool
-) -> int:
+def run(session: Session, path: Path, overrides: Sequence[str], *, out: Path | None, report: bool, quiet: bool) -> int:
     """Run a campaign file; return the exit code."""
     from loop.config import load_config
 

@@ -70,7 +70,8 @@ def summary(config: CampaignConfig) -> Iterator[tuple[str, str]]:
     measurement = config.measurement
     yield (
         "measurement",
-        f"{measurement.exposure_s:g} s, up to {measurement.attempts} attempts, time-out {measurement.timeout_s:g} s",
+        f"{measurement.exposure_s:g} s, up to {measurement.attempts} attempts; pauses after "
+        f"{measurement.failures_in_a_row} failures in a row",
     )
     yield "records", f"below {config.storage.folder}, Tiled: {config.storage.tiled}"
     yield "seed", str(config.seed)

@@ -87,8 +87,7 @@ def _log(error: Exception, folder: Path | None) -> Path:
             return folder / LOG_NAME
         except OSError:
             pass  # A full disk, say: the temporary files may lie elsewhere.
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="beamloop-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
+    descriptor, name = tempfile.mkstemp(prefix="beamloop-", suffix=".log")
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    return Path(file.name)
+    return Path(name)

@@ -47,9 +47,7 @@ def given_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         occupied = any(folder.iterdir())
     except OSError as error:
-        raise BeamloopError(
-            f"{folder}: cannot be used ({error.strerror}); choose another place with --out."
-        ) from error
+        raise BeamloopError(f"{folder}: cannot be used ({error.strerror}); choose another place with --out.") from error
     if (folder / FILE_NAME).exists():
         raise BeamloopError(
             f"{folder}: holds a campaign already. To go on with it: beamloop resume {folder}; "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ Unit = Literal[
     "wt%", "at%", "vol%", "pH",
     "Pa", "kPa", "MPa", "bar", "N", "mT", "T", "V", "mV", "A", "mA", "eV", "keV", "Hz",
 ]  # fmt: skip
-"""Units that a parameter may have. Nothing is converted: a unit states what a number means, and must match its device's."""
+"""Units that a parameter may have. Nothing is converted: a unit says what a number means, and must be its device's."""
 
 
 def refusal(expected: str) -> PydanticCustomError:
@@ -40,6 +41,14 @@ class Problem:
     """What stands there, as text."""
     expected: str
     """What is allowed there, as text; it completes "found ..., expected"."""
+    origin: str = ""
+    """Where it stands, if not where the key does."""
+
+
+def suggestion(found: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean "..."?``, or nothing if nothing known is close."""
+    close = difflib.get_close_matches(found, list(known), n=1, cutoff=0.5)
+    return f'; did you mean "{close[0]}"?' if close else ""
 
 
 def refuse(title: str, problems: Sequence[tuple[tuple[str | int, ...], Any, str]]) -> None:
@@ -64,7 +73,9 @@ class Section(BaseModel):
         What the file leaves out keeps the default of the class it configures, so that each default stands in one place.
         """
         return {
-            name: value for name in type(self).model_fields if name != "kind" and (value := getattr(self, name)) is not None
+            name: value
+            for name in type(self).model_fields
+            if name != "kind" and (value := getattr(self, name)) is not None
         }
 
 
@@ -90,6 +101,7 @@ def _scalar(value: JsonValue) -> JsonValue:
 
 Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"})]
 """Names of parameters, observables and devices: they become keys of Bluesky documents."""
+
 
 def _axis_name(text: str) -> str:
     if text in RESERVED:
@@ -118,5 +130,5 @@ class Component(Section):
 
     kind: Kind
     """A built-in name, or `module:Name` for your own class or function."""
-    options: dict[Name, JsonValue] = {}
+    options: dict[Name, JsonValue] = Field(default_factory=dict)
     """Keyword arguments of that part, in the units that its documentation states."""

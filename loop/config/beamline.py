@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from loop.config.base import Component, Name, NotNegative, Pair, Positive, Scalar, Section, Unit, refuse
+from loop.wording import symbol
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-PixelPair = Annotated[tuple[int, int], Field(strict=False)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
 
 
 class Axis(Section):
@@ -23,6 +25,11 @@ class Axis(Section):
     """Unit of the limits."""
     start: float | None = None
     """Where it stands when the campaign begins, in `unit`; null: the lower limit."""
+
+    def keywords(self) -> dict[str, Any]:
+        """Return what the device's constructor takes: `limits` and `egu` for the limits and their unit."""
+        given = super().keywords()
+        return {"limits": (given.pop("low"), given.pop("high")), "egu": symbol(given.pop("unit")), **given}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -40,8 +47,8 @@ class Motor(Axis):
 
     kind: Literal["motor"]
     """A motor."""
-    velocity_per_s: Positive = 20.0
-    """Speed of travel, in `unit` per second."""
+    velocity: Positive | None = None
+    """Speed of travel, in `unit` per second; null: the default of `instruments.devices.SimulatedMotor`."""
 
 
 class TemperatureStage(Axis):
@@ -49,10 +56,12 @@ class TemperatureStage(Axis):
 
     kind: Literal["temperature_stage"]
     """A temperature stage."""
-    rate_per_s: Positive = 200.0
-    """Ramp rate, in `unit` per second."""
-    settle_s: NotNegative = 0.0
-    """Time to settle once the set point is reached, s."""
+    ramp_rate: Positive | None = None
+    """Ramp rate, in `unit` per second; null: the default of `instruments.devices.TemperatureStage`."""
+    settle_s: NotNegative | None = None
+    """Time to settle at the end of the ramp, s; null: none."""
+    atol: Positive | None = None
+    """Deviation from the set point, in `unit`, at which the stage counts as arrived; null: its default."""
 
 
 Device = Annotated[Motor | TemperatureStage, Field(discriminator="kind")]
@@ -63,18 +72,46 @@ class Instrument(Section):
 
     distance_mm: Positive | None = None
     """Distance from sample to detector, mm."""
-    wavelength_A: Positive | None = None
+    wavelength_A: Positive | None = None  # noqa: N815
     """Wavelength, Å."""
     pixel_mm: Positive | None = None
     """Edge of a (square) pixel, mm."""
-    shape: PixelPair | None = None
+    shape: Annotated[tuple[Count, Count], Field(strict=False)] | None = None
     """Rows and columns of the detector, pixels."""
     beam_centre_px: Pair | None = None
-    """Row and column where the direct beam hits, pixels."""
+    """Row and column where the direct beam hits, pixels; whole numbers are pixel centres."""
     flux_ph_s: Positive | None = None
-    """Photons per second on the sample."""
-    seed: Annotated[int, Field(ge=0)] | None = None
-    """Seed of the map of dead and hot pixels."""
+    """Incident photons per second."""
+    flux_jitter: Annotated[float, Field(ge=0, le=0.2)] | None = None
+    """Relative standard deviation of the flux from frame to frame."""
+    background_per_px_s: NotNegative | None = None
+    """Air and window scattering without a sample, counts per pixel and second on the axis."""
+    parasitic_per_px_s: NotNegative | None = None
+    """Slit scattering at q = 0.01 1/Å, counts per pixel and second."""
+    dark_per_px_s: NotNegative | None = None
+    """Counts per pixel and second without beam."""
+    beamstop_mm: NotNegative | None = None
+    """Diameter of the beamstop's shadow on the detector, mm."""
+    polarisation_factor: Fraction | None = None
+    """Polarisation of the beam: 1 horizontal, 0 unpolarised."""
+    module_rows: Count | None = None
+    """Rows of a detector module, pixels."""
+    gap_px: Whole | None = None
+    """Rows between two modules, pixels."""
+    n_hot: Whole | None = None
+    """Number of pixels that fire all the time."""
+    n_dead: Whole | None = None
+    """Number of pixels that never count."""
+    hot_per_s: NotNegative | None = None
+    """Counts per second of a hot pixel."""
+    defect_seed: Whole | None = None
+    """Seed of the places of hot and dead pixels."""
+    saturation_counts: Annotated[int, Field(gt=0, lt=2**31)] | None = None
+    """Largest count that a pixel can hold."""
+    monitor_efficiency: Positive | None = None
+    """Monitor counts per incident photon."""
+    diode_efficiency: Positive | None = None
+    """Counts of the beamstop's diode per transmitted photon."""
 
 
 class SimulatedBeamline(Section):
@@ -88,8 +125,10 @@ class SimulatedBeamline(Section):
     """The devices that set parameters, by name."""
     instrument: Instrument = Instrument()
     """The camera."""
-    time_scale: Positive = 1.0
-    """How long simulated seconds take: 1 is real time, 0.1 ten times faster."""
+    background_frames: Annotated[int, Field(ge=1)] = 3
+    """Frames without sample, of one exposure each, taken before the first point."""
+    time_scale: NotNegative = 1.0
+    """How long simulated seconds take: 1 is real time, 0.1 ten times faster, 0 instant."""
 
 
 class Columns(Section):
@@ -112,16 +151,18 @@ class ReplayBeamline(Section):
     """Parquet file, below the data folder (environment variable BEAMLOOP_DATA)."""
     id: Annotated[str, Field(min_length=1)]
     """Column whose values name the rows; each value once."""
-    where: dict[str, Scalar] = {}
+    where: dict[str, Scalar] = Field(default_factory=dict)
     """Only rows whose column has this value: column name -> value."""
+    exclude: list[str] = Field(default_factory=list)
+    """Rows left out, by the value of column `id` as text (the sample that gave the target curve, say)."""
     columns: Columns = Columns()
     """Where the curves stand in the table."""
     q_scale: Positive = 1.0
     """Factor from the recorded q to 1/Å."""
     change_s: NotNegative = 0.0
     """Time that a change of sample takes, s."""
-    time_scale: Positive = 1.0
-    """How long replayed seconds take: 1 is real time, 0.1 ten times faster."""
+    time_scale: NotNegative = 1.0
+    """How long replayed seconds take: 1 is real time, 0.1 ten times faster, 0 instant."""
 
 
 Beamline = Annotated[SimulatedBeamline | ReplayBeamline, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from loop.config.base import Component, Kind, Name, Positive, Section, refusal, refuse
+from loop.config.base import Component, Kind, Name, Positive, Section, refusal, refuse, suggestion
 from loop.config.beamline import Beamline
 from loop.config.data import Quality, Reduction
 from loop.config.space import Space
@@ -74,11 +74,11 @@ class Stopping(Section):
     """When the campaign is done: as soon as any of these holds."""
 
     points: Annotated[int, Field(ge=2)] | None = None
-    """Number of points that ended (measured, rejected or failed), the initial ones included."""
+    """Number of points measured, the initial ones included; twice as many tried end it as well."""
     minutes: Positive | None = None
     """Time since the start, min."""
-    rules: list[Component] = []
-    """More rules, each with its kind and options."""
+    rules: list[Component] = Field(default_factory=list)
+    """More rules: `target_reached`, `no_improvement`, `predicted_sd_below`, or `module:Name`, each with its options."""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -94,8 +94,12 @@ class Measurement(Section):
     """Exposure time of a frame, s."""
     attempts: Annotated[int, Field(ge=1)] = 2
     """How often a point is tried when the quality gate refuses it or a device fails."""
-    timeout_s: Positive = 30.0
-    """How long a device may take for one move or exposure before it counts as failed, s."""
+    detector_timeout_s: Positive = 30.0
+    """How long the detector may take beyond the exposure before it counts as failed, s."""
+    move_timeout_s: Positive = 600.0
+    """How long the moves to a point may take before they count as failed, s."""
+    failures_in_a_row: Annotated[int, Field(ge=1)] = 3
+    """After so many points that could not be measured the campaign pauses."""
 
 
 def _tiled(text: str) -> str:
@@ -106,7 +110,9 @@ def _tiled(text: str) -> str:
         except ValueError:
             secret = usable = None
         if secret or "api_key" in text:
-            raise refusal("a URL without credentials; the key comes from the environment variable BEAMLOOP_TILED_API_KEY")
+            raise refusal(
+                "a URL without credentials; the key comes from the environment variable BEAMLOOP_TILED_API_KEY"
+            )
         if not usable:
             raise refusal('"embedded", "none", or the http(s) URL of a Tiled server')
     return text
@@ -127,6 +133,9 @@ class Report(Section):
 
     baseline_repeats: Annotated[int, Field(ge=0)] = 3
     """How often random sampling with the same budget is repeated for comparison."""
+    best_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Which points count as the best, as a fraction of the space: the report says after how many measurements one of
+    them was found (objectives with an optimum)."""
 
 
 class CampaignConfig(Section):
@@ -189,7 +198,8 @@ def broken_rules(sections: dict[str, Any]) -> Iterator[Broken]:
 
 def _objective_is_observed(objective: Any, observables: Any) -> Iterator[Broken]:
     if objective.observable not in observables:
-        yield ("objective", "observable"), objective.observable, f"one of the observables ({', '.join(observables)})"
+        known = f"one of the observables ({', '.join(observables)})"
+        yield ("objective", "observable"), objective.observable, known + suggestion(objective.observable, observables)
 
 
 def _initial_fits(initial: Any, stopping: Any) -> Iterator[Broken]:
@@ -200,7 +210,11 @@ def _initial_fits(initial: Any, stopping: Any) -> Iterator[Broken]:
 def _space_fits_beamline(space: Any, beamline: Any) -> Iterator[Broken]:
     if space.kind == "pool":
         if beamline.kind != "replay":
-            yield ("space", "kind"), "pool", f'"box" for a {beamline.kind} beamline: only a replayed one has a table of samples'
+            yield (
+                ("space", "kind"),
+                "pool",
+                f'"box" for a {beamline.kind} beamline: only a replayed one has a table of samples',
+            )
         return
     if beamline.kind == "replay":
         yield ("space", "kind"), space.kind, '"pool" for a replayed beamline: it has nothing but its recorded samples'
@@ -210,8 +224,8 @@ def _space_fits_beamline(space: Any, beamline: Any) -> Iterator[Broken]:
         here = ("space", "parameters", name)
         device = beamline.devices.get(parameter.device)
         if device is None:
-            known = ", ".join(beamline.devices)
-            yield (*here, "device"), parameter.device, f"one of the beamline's devices ({known})"
+            known = f"one of the beamline's devices ({', '.join(beamline.devices)})"
+            yield (*here, "device"), parameter.device, known + suggestion(parameter.device, beamline.devices)
             continue
         if parameter.device in users:
             yield (*here, "device"), parameter.device, f"a device that does not yet serve {users[parameter.device]}"

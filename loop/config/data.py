@@ -1,6 +1,6 @@
 """What becomes of a frame: reduction to a curve, and the gate that keeps bad data from the model.
 
-The keys are those of the classes they configure (a test holds them together); what is left out keeps the class's default.
+The keys are those of the classes they configure (a test holds them together); what is left out keeps its default there.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Reduction(Section):
     correct_solid_angle: bool | None = None
     """Whether to correct for the fall-off of a pixel's solid angle with the scattering angle."""
     polarization_factor: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """Polarisation of the beam: 1 horizontal, -1 vertical, 0 unpolarised; null: no correction."""
+    """Polarisation of the beam: 1 horizontal, -1 vertical, 0 unpolarised; null: the instrument's."""
     monitor_efficiency: Positive | None = None
-    """Monitor counts per incident photon."""
+    """Monitor counts per incident photon; null: the instrument's."""
     calibration: Positive | None = None
     """Dimensionless factor on the result, from a standard such as glassy carbon."""
     dark_rate: NotNegative | None = None
-    """Counts per pixel and second without beam."""
+    """Counts per pixel and second without beam; null: the instrument's."""
     hot_pixel_probability: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Leave out pixels whose count is less likely than this; null: keep all."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from loop.config.base import Problem
+from loop.config.base import Problem, suggestion
 from loop.config.campaign import CampaignConfig
 
 Schema = Mapping[str, Any]
@@ -36,11 +36,14 @@ _EXPECTED = {
     "dict_type": "a mapping (key: value)",
     "model_type": "a mapping (key: value)",
     "model_attributes_type": "a mapping (key: value)",
-    "too_short": "at least {min_length} of them",
-    "too_long": "at most {max_length} of them",
+    "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries",
     "invalid-json-value": "a plain value",
 }
 """pydantic's error type -> what was expected, filled in from the error's context."""
+
+
+_SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=api_key=)[^&\s\"']+")
 
 
 @cache
@@ -52,12 +55,6 @@ def campaign_schema() -> Schema:
 def problems_of(error: ValidationError) -> list[Problem]:
     """Translate all errors."""
     return [_problem(details) for details in error.errors(include_url=False)]
-
-
-def suggestion(found: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean "..."?``, or nothing if nothing known is close."""
-    close = difflib.get_close_matches(str(found), list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{close[0]}"?' if close else ""
 
 
 def shown(value: Any) -> str:
@@ -72,7 +69,8 @@ def shown(value: Any) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return text that fits into a message."""
+    """Return text that fits into a message, without credentials."""
+    text = _SECRET.sub("***", text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -81,10 +79,12 @@ def _problem(error: ErrorDetails) -> Problem:
     kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
     if kind == "extra_forbidden":
         keys = sorted(node.get("properties", {}))
-        allowed = f"one of {', '.join(keys)}" if keys else "none here"
-        return Problem(loc, "an unknown key", f"{allowed}{suggestion(str(loc[-1]), keys)}")
+        known = f"one of {', '.join(keys)}" if keys else "none here"
+        return Problem(loc, "an unknown key", f"{known}{suggestion(str(loc[-1]), keys)}")
     if kind == "missing":
         return Problem(loc, "nothing", f"a value ({_described(node)})")
+    if kind == "too_short" and context["min_length"] == 1:
+        return Problem(loc, shown(value), "at least one entry")
     if kind in ("int_type", "int_from_float") and isinstance(value, float):
         return Problem(loc, repr(value), "a whole number")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -138,7 +138,7 @@ def _child(schema: Schema, key: str | int) -> Schema:
 
 
 def _walk(raw: Sequence[str | int]) -> tuple[tuple[str | int, ...], Schema]:
-    """Drop the tags of unions from pydantic's place; return it with the schema there (of an unknown or missing key: above it)."""
+    """Drop the tags of unions from pydantic's place; return it and the schema there (for an unknown key: above it)."""
     schema: Schema = campaign_schema()
     loc: list[str | int] = []
     for key in raw:

@@ -119,7 +119,8 @@ def _valid_sections(data: dict[str, Any]) -> dict[str, Any]:
             continue
         try:
             value = data[name] if name in data else field.get_default(call_default_factory=True, validated_data={})
-            sections[name] = TypeAdapter(Annotated[field.annotation, field]).validate_python(value)
+            annotation: Any = Annotated[field.annotation, field]
+            sections[name] = TypeAdapter(annotation).validate_python(value)
         except ValidationError:
             continue
     return sections
@@ -128,7 +129,7 @@ def _valid_sections(data: dict[str, Any]) -> dict[str, Any]:
 def _lines(source: Source, problems: Iterable[Problem]) -> Iterable[str]:
     for problem in problems:
         key = ".".join(map(str, problem.loc))
-        origin = source.origin(problem.loc)
+        origin = problem.origin or source.origin(problem.loc)
         place = f"{source.name}: {origin}" if origin.startswith("--set") else origin
         at = f"{place}: {key}: " if key and key != origin else f"{place}: "
         end = "" if problem.expected.endswith("?") else "."

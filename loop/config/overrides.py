@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from loop.config.base import Problem
@@ -27,7 +28,8 @@ def apply_override(source: Source, text: str) -> None:
         source.problems.append(Problem((label,), shown(text), "key.path=value"))
         return
     value = parse(value_text, label)
-    node, loc = source.data, ()
+    node: Any = source.data
+    loc: Loc = ()
     for depth, key in enumerate(keys):
         step = _step(node, key)
         if step is None:
@@ -66,4 +68,4 @@ def _relabel(source: Source, loc: Loc, value: Source, label: str) -> None:
         del source.origins[known]
     source.origins[loc] = label
     source.problems = [problem for problem in source.problems if problem.loc[: len(loc)] != loc]
-    source.problems.extend(Problem((*loc, *problem.loc), problem.found, problem.expected) for problem in value.problems)
+    source.problems.extend(replace(problem, loc=(*loc, *problem.loc), origin=label) for problem in value.problems)

@@ -1,7 +1,7 @@
 """From YAML text to plain data that remembers its lines.
 
-The core schema of YAML 1.2 is used (``1e10`` is a number, ``on`` is text), and only what a campaign file needs: mappings,
-lists and plain values. Duplicate keys, aliases, dates, tags and numbers that are not finite are refused.
+The core schema of YAML 1.2 is used (``1e10`` is a number, ``on`` is text), and only what a campaign file needs:
+mappings, lists and plain values. Duplicate keys, aliases, dates, tags and numbers that are not finite are refused.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def _at(name: str, mark: Any) -> str:
 
 
 def _build(node: yaml.Node, loc: Loc, source: Source) -> Any:
-    source.origins[loc] = _at(source.name, node.start_mark)
+    if loc:
+        source.origins[loc] = _at(source.name, node.start_mark)
     if len(loc) > MAX_DEPTH:
         raise RecursionError
     if not isinstance(node, yaml.ScalarNode) and not node.tag.endswith((":map", ":seq")):
@@ -121,9 +122,9 @@ def _mapping(node: yaml.MappingNode, loc: Loc, source: Source) -> dict[str, Any]
             continue
         if key in result:
             first = source.origins[(*loc, key)].rpartition(":")[2]
-            place = (*loc, key)
+            again = _at(source.name, key_node.start_mark)
             source.problems.append(
-                Problem(place, f"the key again in line {key_node.start_mark.line + 1}", f"it once (line {first})")
+                Problem((*loc, key), "the key a second time", f"it once (line {first})", origin=again)
             )
             continue
         result[key] = _build(value_node, (*loc, key), source)

@@ -71,9 +71,7 @@ class _Analysis:
         self.history, self.factory, self.experiment = history, factory, experiment
         self.repeats, self.seed = repeats, seed
         self.remarks: list[str] = []
-        self.outcomes: list[Outcome] = [
-            (s.suggestion, s.observation) for s in history.steps if s.observation is not None
-        ]
+        self.outcomes: list[Outcome] = [(s.suggestion, s.observation) for s in history.steps]
         self.measured = len(history.measured)
 
     def findings(self) -> Findings:
@@ -144,14 +142,14 @@ class _Analysis:
         truth = self._truth(judged, setting)
         if truth is None:
             return None
-        return learning_curve(self.factory, self.outcomes, judged, truth, self._random_runs(agent, setting))
+        return learning_curve(self.factory, self.outcomes, judged, truth, self._random_runs(agent))
 
-    def _random_runs(self, agent: AgentLike, setting: Setting) -> list[list[Outcome]]:
+    def _random_runs(self, agent: AgentLike) -> list[list[Outcome]]:
         if not isinstance(self.experiment, CanSampleOffline):
             self.remarks.append("No comparison with random sampling: this instrument cannot be asked offline.")
             return []
         runs = [
-            random_outcomes(self.experiment, agent.space, setting.observable, self.measured, seed=self.seed, repeat=r)
+            random_outcomes(self.experiment, agent, self.measured, seed=self.seed, repeat=r)
             for r in range(self.repeats)
         ]
         whole = [run for run in runs if run is not None]

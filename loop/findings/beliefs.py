@@ -8,11 +8,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from loop.acquisition.moments import moments
 from loop.protocols import SearchSpace
 from loop.records import Observation, Point, Status, Suggestion
 
-_CHUNK = 256
-"""Points per posterior: a joint covariance of this size costs nothing, and nobody needs the correlations."""
+_CHUNK = 2048
+"""Points per posterior, which bounds the memory that a map takes."""
 
 
 class AgentLike(Protocol):
@@ -43,7 +44,8 @@ class AgentLike(Protocol):
 AgentFactory = Callable[[], AgentLike]
 """Gives a fresh agent, with the campaign's space, surrogate and seed."""
 
-Outcome = tuple[Suggestion, Observation]
+Outcome = tuple[Suggestion, Observation | None]
+"""None while in flight."""
 
 
 def informed(factory: AgentFactory, outcomes: Iterable[Outcome], measured: int | None = None) -> AgentLike:
@@ -54,6 +56,8 @@ def informed(factory: AgentFactory, outcomes: Iterable[Outcome], measured: int |
         if left == 0:
             break
         agent.register(suggestion)
+        if observation is None:
+            continue
         agent.ingest(observation)
         if left is not None and observation.status is Status.MEASURED:
             left -= 1
@@ -64,13 +68,10 @@ def belief(agent: AgentLike, points: Sequence[Point]) -> tuple[np.ndarray, np.nd
     """Posterior mean and standard deviation of the objective ``(n,)`` each, without measurement noise."""
     model = agent.model()
     X = agent.space.encode(points)
-    means, sds = [], []
+    means, variances = [], []
     with torch.no_grad():
         for chunk in X.split(_CHUNK):
-            posterior = model.posterior(chunk)
-            # A mixture (MCMC, ensembles) keeps its members along a leading dimension.
-            mean = getattr(posterior, "mixture_mean", posterior.mean)
-            variance = getattr(posterior, "mixture_variance", posterior.variance)
-            means.append(mean[..., 0].reshape(-1).cpu().numpy())
-            sds.append(variance[..., 0].clamp_min(0.0).sqrt().reshape(-1).cpu().numpy())
-    return np.concatenate(means).astype(float), np.concatenate(sds).astype(float)
+            mean, variance = moments(model, chunk.unsqueeze(-2), noise=False)
+            means.append(mean[..., 0, 0].cpu().numpy())
+            variances.append(variance[..., 0, 0].clamp_min(0.0).cpu().numpy())
+    return np.concatenate(means).astype(float), np.sqrt(np.concatenate(variances)).astype(float)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
+from loop import metrics
 from loop.findings.records import Calibration, PointRow
 
 LEVELS = (0.5, 0.8, 0.95)
@@ -33,7 +33,7 @@ def calibration(rows: Sequence[PointRow]) -> Calibration | None:
     sds = np.array([sd for _, _, sd in known])
     predicted = np.array([r.predicted for r, _, _ in known], dtype=float)
     measured = np.array([r.measured for r, _, _ in known], dtype=float)
-    inside = [int(np.sum(np.abs(pulls) <= norm.ppf(0.5 + level / 2))) for level in LEVELS]
+    inside = [int(np.sum(np.abs(pulls) <= metrics.half_width(level))) for level in LEVELS]
     n = len(pulls)
     intervals = [binomtest(k, n).proportion_ci(method="wilson") for k in inside]
     return Calibration(
@@ -44,6 +44,6 @@ def calibration(rows: Sequence[PointRow]) -> Calibration | None:
         levels=LEVELS,
         coverage=tuple(k / n for k in inside),
         interval=tuple((float(i.low), float(i.high)) for i in intervals),
-        nlpd=float(np.mean(0.5 * pulls**2 + np.log(sds) + 0.5 * math.log(2 * math.pi))),
-        rmse=float(np.sqrt(np.mean((measured - predicted) ** 2))),
+        nlpd=metrics.nlpd(predicted, sds, measured),
+        rmse=metrics.rmse(predicted, measured),
     )

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loop.findings.beliefs import AgentFactory, Outcome, belief, informed
+from loop.findings.beliefs import AgentFactory, AgentLike, Outcome, belief, informed
 from loop.findings.records import Learning, rmse
-from loop.protocols import CanSampleOffline, SearchSpace
+from loop.protocols import CanSampleOffline
 from loop.records import Observation, Origin, Point, Status, Suggestion
 
 CHECKPOINTS = 9
@@ -43,7 +43,7 @@ def learning_curve(
     Learning or None
         None for fewer than three measurements.
     """
-    total = sum(o.status is Status.MEASURED for _, o in outcomes)
+    total = sum(o is not None and o.status is Status.MEASURED for _, o in outcomes)
     if total < 3:
         return None
     first = min(_FIRST, total)
@@ -92,19 +92,20 @@ def stays_below(budgets: np.ndarray, errors: np.ndarray, level: float) -> int | 
 
 
 def random_outcomes(
-    experiment: CanSampleOffline, space: SearchSpace, observable: str, count: int, *, seed: int, repeat: int
+    experiment: CanSampleOffline, agent: AgentLike, count: int, *, seed: int, repeat: int
 ) -> list[Outcome] | None:
     """Measure random points, without devices, until `count` were accepted; None if the space does not yield as many."""
+    space = agent.space
     available = 2 * count + 20 if space.candidates is None else len(space.candidates)
     state = np.random.SeedSequence([seed, 0x52414E44, repeat]).generate_state(1)
-    points = space.random(min(available, 4 * count + 20), seed=int(state[0]))
+    points = space.random(available, seed=int(state[0]))
     outcomes: list[Outcome] = []
     accepted = 0
     for i, point in enumerate(points):
         if accepted == count:
             break
         evaluation = experiment.sample(point, frame_number=_FRAMES * (repeat + 1) + i)
-        good = evaluation.accepted and observable in evaluation.values
+        good = evaluation.accepted and all(math.isfinite(evaluation.values.get(o, math.nan)) for o in agent.observables)
         accepted += good
         suggestion = Suggestion(f"random-{repeat}-{i}", i, point, Origin.MANUAL)
         outcomes.append(

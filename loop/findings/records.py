@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from loop import metrics
 from loop.records import Origin, Point, Status
 
 Direction = Literal["maximise", "minimise"]
@@ -26,6 +27,8 @@ class Setting:
     observable: str
     unit: str
     """Of the observable; empty where it has none or nobody says."""
+    description: str
+    """Of the observable, as the instrument states it."""
     direction: Direction | None
     parameters: tuple[str, ...]
     """Names of the model's inputs."""
@@ -162,6 +165,8 @@ class Search:
     """``(3, m)``: 10th, 50th and 90th percentile over random orders; None without truth."""
     optimum: float | None
     """Best truth anywhere among the reference points."""
+    finite: bool
+    """Whether `optimum` is that of a whole pool; else it is the best of many random points."""
     top: float
     """Which best fraction counts as reached."""
     threshold: float | None
@@ -256,7 +261,7 @@ class Findings:
 def rmse(mean: np.ndarray, truth: np.ndarray) -> float | None:
     """Root-mean-square difference where `truth` is finite; None if it is nowhere."""
     known = np.isfinite(truth)
-    return float(np.sqrt(np.mean((mean - truth)[known] ** 2))) if known.any() else None
+    return metrics.rmse(mean[known], truth[known]) if known.any() else None
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,9 @@ def setting_of(history: History, agent: AgentLike, instrument: Mapping[str, Any]
     spelled = tuple(getattr(agent.space, "units", ())) or ("",) * len(names)
     units = {name: symbol(str(unit)) for name, unit in zip(names, spelled, strict=True)}
     observable = agent.observables[0]
-    observable_units = instrument.get("units", {})
+    described = instrument.get("observables", {})
+    about = described.get(observable, {}) if isinstance(described, Mapping) else {}
+    about = about if isinstance(about, Mapping) else {}
     kind = history.config.get("objective", {}).get("kind", "")
     verb = {None: "map of", "maximise": "maximise", "minimise": "minimise"}[agent.direction]
     words = f"{verb} {label(observable)}"
@@ -28,7 +30,8 @@ def setting_of(history: History, agent: AgentLike, instrument: Mapping[str, Any]
         campaign=history.name,
         objective=f"match a target: {words}" if kind == "target" else words,
         observable=observable,
-        unit=symbol(str(observable_units.get(observable, ""))) if isinstance(observable_units, Mapping) else "",
+        unit=symbol(str(about.get("unit") or "")),
+        description=str(about.get("description") or ""),
         direction=agent.direction,
         parameters=names,
         parameter_units=units,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from loop import metrics
 from loop.findings.records import Direction, PointRow, Search
 from loop.records import Status
 
@@ -47,7 +48,7 @@ def search(
         return None
     noise_free = all(r.truth is not None for r in good)
     values = np.array([_value(r, noise_free) for r in tried])
-    best = sign * np.fmax.accumulate(sign * values)
+    best = metrics.best_so_far(values, direction)
     winner = max(good, key=lambda r: sign * (r.measured or 0.0))
     random = threshold = reached = random_reached = optimum = None
     if everywhere is not None:
@@ -68,6 +69,7 @@ def search(
         best_measured_sd=winner.measured_sd,
         random=random,
         optimum=optimum,
+        finite=finite,
         top=TOP,
         threshold=threshold,
         reached_at=reached,

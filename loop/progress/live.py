@@ -107,9 +107,11 @@ def _status(row: Row, board: Board, *, wide: bool) -> Text:
         return text
     if not row.attempt:
         return Text("next", style="dim")
-    again = f", attempt {row.attempt}" if row.attempt > 1 else ""
     spent = duration(max(board.clock() - row.since, 0.0))
-    return Text(f"measuring {spent}{again}" if wide else spent + again, style="cyan")
+    if not wide:
+        return Text(spent if row.attempt == 1 else f"try {row.attempt}", style="cyan")
+    again = f", attempt {row.attempt}" if row.attempt > 1 else ""
+    return Text(f"measuring {spent}{again}", style="cyan")
 
 
 def _vital_signs(board: Board) -> RenderableType:

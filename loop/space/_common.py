@@ -14,7 +14,7 @@ SAMPLE = "sample"
 
 @runtime_checkable
 class FiniteSpace(Protocol):
-    """What a space with `candidates` does besides `loop.protocols.SearchSpace`: its rows have an identity of their own."""
+    """What a space with `candidates` does besides `loop.protocols.SearchSpace`: its rows have an identity."""
 
     def at(self, index: int, /) -> Point:
         """Return the point of a row of `candidates`."""
@@ -43,3 +43,10 @@ def number(point: Point, name: str, unit: str) -> float:
     if isinstance(value, (bool, str)) or not math.isfinite(value):
         raise SpaceError(f"parameter {name!r}: expected a finite number{f' in {unit}' if unit else ''}, got {value!r}")
     return float(value)
+
+
+def finite(space: object) -> FiniteSpace:
+    """Return the space as one whose candidates have an identity; raise `SpaceError` if it is none."""
+    if not isinstance(space, FiniteSpace):
+        raise SpaceError(f"{type(space).__name__} has candidates, so it needs the methods at(row) and index(point) too")
+    return space

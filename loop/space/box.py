@@ -15,7 +15,7 @@ from loop.records import Point
 from loop.space._common import check_names, number
 from loop.space.parameters import Constraint, Continuous, LinearConstraint
 
-_MAX_DRAWS = 2**16
+_MAX_DRAWS = 2**21
 
 
 class _Draw(Protocol):
@@ -50,13 +50,13 @@ class BoxSpace:
         for constraint in self.constraints:
             if isinstance(constraint, LinearConstraint) and (unknown := set(constraint.coefficients) - set(self.names)):
                 raise SpaceError(
-                    f"constraint {constraint} names {sorted(unknown)}, which are no parameters of this space: {list(self.names)}"
+                    f"constraint {constraint} names {sorted(unknown)}, but the space has {list(self.names)}"
                 )
         if self.constraints:
             self._sobol(1, seed=0)
 
     def encode(self, points: Sequence[Point]) -> Tensor:
-        """Points to ``(n, d)`` float64 in the unit cube. A read-back just outside the bounds lands just outside the cube.
+        """Points to ``(n, d)`` float64 in the unit cube; a read-back just outside the bounds lands just outside it.
 
         Raises
         ------
@@ -129,13 +129,13 @@ class BoxSpace:
         kept: list[Tensor] = []
         found = drawn = 0
         while found < n:
-            if drawn >= max(_MAX_DRAWS, 64 * n):
+            if drawn >= _MAX_DRAWS:
                 raise SpaceError(
                     f"only {found} of {drawn} points of the box fulfil the constraints "
                     f"{[str(c) for c in self.constraints]}; {n} are needed: loosen them or tighten the bounds"
                 )
-            # One draw of all when there is nothing to reject; larger blocks where there is.
-            X = draw(n if not self.constraints else max(64, n))
+            # All at once where there is nothing to reject; where there is, ever larger blocks.
+            X = draw(min(max(n, 2 * drawn), 2**16) if self.constraints else n)
             drawn += len(X)
             kept.append(X[self.feasible(X)])
             found += len(kept[-1])

@@ -29,7 +29,7 @@ class Continuous:
             raise SpaceError("a parameter needs a name, got an empty one")
         if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low >= self.high:
             raise SpaceError(
-                f"parameter {self.name!r}: expected finite bounds with low < high, got {self.low} .. {self.high} {self.unit}"
+                f"parameter {self.name!r}: expected finite low < high, got {self.low} .. {self.high} {self.unit}"
             )
 
 

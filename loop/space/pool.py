@@ -171,7 +171,7 @@ class PoolSpace:
                 raise SpaceError(f"point {dict(point)} has {name!r}; the pool's features are {list(self.names)}")
             if name != SAMPLE and not math.isclose(number(point, name, ""), float(canonical[name]), rel_tol=1e-9):
                 raise SpaceError(
-                    f"sample {canonical[SAMPLE]!r}: {name!r} = {value} contradicts the pool, which has {canonical[name]}"
+                    f"sample {canonical[SAMPLE]!r}: {name!r} = {value} contradicts the pool's {canonical[name]}"
                 )
         return canonical
 

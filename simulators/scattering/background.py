@@ -26,9 +26,7 @@ _BOLTZMANN_J_K = 1.380649e-23
 _M3_IN_A3 = 1e30
 
 
-def thermal_diffuse(
-    q: ArrayLike, *, sld: ArrayLike, temperature: ArrayLike, compressibility: ArrayLike
-) -> np.ndarray:
+def thermal_diffuse(q: ArrayLike, *, sld: ArrayLike, temperature: ArrayLike, compressibility: ArrayLike) -> np.ndarray:
     """Scattering of thermal density fluctuations; equation, units and ranges at the top of this file.
 
     Parameters

@@ -52,11 +52,7 @@ def make_scenario(kind: str, **options: Any) -> Scenario:
         ) from error
     scenario = factory(**options)
     if not isinstance(scenario, Scenario):
-        missing = [
-            name
-            for name in ("name", "parameters", "sample", "cross_section")
-            if not hasattr(scenario, name)
-        ]
+        missing = [name for name in ("name", "parameters", "sample", "cross_section") if not hasattr(scenario, name)]
         raise ScenarioError(f"scenario {kind!r} made a {type(scenario).__name__}, which has no {', '.join(missing)}")
     return scenario
 

@@ -1,0 +1,265 @@
+"""The BoTorch side of an ensemble: data in, one Gaussian posterior out, conditioning, fantasies, updates."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import Any, Self
+
+import torch
+from botorch.acquisition.objective import PosteriorTransform
+from botorch.models.model import FantasizeMixin, Model
+from botorch.posteriors import Posterior
+from botorch.posteriors.gpytorch import GPyTorchPosterior
+from botorch.sampling.base import MCSampler
+from torch import Tensor
+
+from surrogates.checks import check_points, check_training_data
+from surrogates.errors import SurrogateError
+from surrogates.inference.base import Engine, MemberPosterior, Problem
+from surrogates.inference.conditioning import ConditionedPosterior
+from surrogates.networks import NetworkEnsemble
+from surrogates.posteriors import mixture_distribution
+from surrogates.priors import LogGrid
+
+
+class NetworkEnsembleModel(Model, FantasizeMixin):
+    """What `PBNN` is apart from how its networks are made; subclasses set the attributes below when constructed."""
+
+    _networks: NetworkEnsemble
+    """All outputs' networks, float64, output-major: network ``g`` belongs to output ``g // members``."""
+    _layers: tuple[int, ...]
+    _engine: Engine
+    _grids: tuple[LogGrid, LogGrid]
+    """Of the prior's and the noise's scale."""
+    _members: int
+    _dtype: torch.dtype
+    _batch_shape: torch.Size
+    _X: Tensor
+    _Y: Tensor
+    _Yvar: Tensor | None
+    _shift: Tensor
+    _scale: Tensor
+    """``(m,)`` each: what standardises the values."""
+    _reference: Tensor
+    """Points over which the function's prior scale is 1."""
+    _posterior: MemberPosterior
+    _fit_s: float
+
+    def _set_data(self, X: Tensor, Y: Tensor, Yvar: Tensor | None) -> None:
+        self._X, self._Y = X.detach().double(), Y.detach().double()
+        self._Yvar = None if Yvar is None else Yvar.detach().double()
+
+    def _standardised(self) -> tuple[Tensor, Tensor | None]:
+        """Targets and variances of each network, ``(G, n)``."""
+
+        def per_network(t: Tensor) -> Tensor:
+            return t.mT.repeat_interleave(self._members, 0)
+
+        targets = per_network((self._Y - self._shift) / self._scale)
+        return targets, None if self._Yvar is None else per_network(self._Yvar / self._scale.square())
+
+    def _infer(self) -> MemberPosterior:
+        targets, variances = self._standardised()
+        prior_sd, noise_sd = self._grids
+        with torch.no_grad():
+            return self._engine.infer(
+                Problem(self._networks, self._layers, self._X, targets, variances, prior_sd, noise_sd, self._reference)
+            )
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of outputs `m`."""
+        return self._Y.shape[-1]
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """Empty, or that of the fantasies this model is conditioned on."""
+        return self._batch_shape
+
+    @property
+    def train_inputs(self) -> tuple[Tensor]:
+        """``(n, d)`` points fitted (fantasies excluded)."""
+        return (self._X.to(self._dtype),)
+
+    @property
+    def train_targets(self) -> Tensor:
+        """``(n, m)`` values fitted, in original units."""
+        return self._Y.to(self._dtype)
+
+    @property
+    def members(self) -> int:
+        """Networks per output."""
+        return self._members
+
+    @property
+    def networks(self) -> NetworkEnsemble:
+        """The trunks of all outputs, float64."""
+        return self._networks
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Bayesian layers."""
+        return self._layers
+
+    @property
+    def scale_grids(self) -> tuple[LogGrid, LogGrid]:
+        """Grids of the prior's and the noise's scale, in standardised units."""
+        return self._grids
+
+    def function_unit(self, network: int) -> float:
+        """Variance of one network's weights that gives its function variance 1 on average over the points fitted."""
+        with torch.no_grad():
+            return 1 / float(self._networks.tangent(self._reference, self._layers).diagonal()[network].mean())
+
+    def standardisation(self, output: int) -> tuple[float, float]:
+        """Mean and standard deviation that an output was standardised with."""
+        return float(self._shift[output]), float(self._scale[output])
+
+    def measured_variances(self, output: int) -> Tensor | None:
+        """``(n,)`` measured variances of one output, or None."""
+        return None if self._Yvar is None else self._Yvar[:, output]
+
+    @property
+    def member_posterior(self) -> MemberPosterior:
+        """What the inference engine found, in standardised units."""
+        return self._posterior
+
+    @property
+    def noise_variance(self) -> Tensor:
+        """``(m,)`` posterior mean of the variance of the model's own noise, in original units."""
+        return self._posterior.noise_variance.unflatten(0, (self.num_outputs, -1)).mean(1) * self._scale.square()
+
+    def _measurement_variance(self) -> Tensor:
+        """``(m,)`` variance expected of a new measurement: own noise and the mean of the measured variances."""
+        return self.noise_variance if self._Yvar is None else self.noise_variance + self._Yvar.mean(0)
+
+    def posterior(
+        self,
+        X: Tensor,
+        output_indices: list[int] | None = None,
+        observation_noise: bool | Tensor = False,
+        posterior_transform: PosteriorTransform | None = None,
+    ) -> Posterior:
+        """Joint posterior over the `q` points of each batch.
+
+        Parameters
+        ----------
+        X
+            ``(*batch, q, d)`` in the unit cube; batches broadcast with `batch_shape`.
+        output_indices
+            Outputs wanted; all by default.
+        observation_noise
+            True adds the model's own noise and the mean of the measured variances; a tensor ``(*batch, q, m)`` of
+            variances
+            is added as it is.
+        posterior_transform
+            Applied to the result.
+        """
+        check_points(X, self._X.shape[-1])
+        outputs = list(range(self.num_outputs)) if output_indices is None else list(output_indices)
+        noise: Tensor | None = None
+        if isinstance(observation_noise, Tensor):
+            noise = observation_noise.double().mT
+            noise = noise if noise.shape[-2] == len(outputs) else noise[..., outputs, :]
+        elif observation_noise:
+            noise = self._measurement_variance()[outputs].unsqueeze(-1)
+        distribution = mixture_distribution(
+            self._posterior.evaluate(X.double()),
+            self.num_outputs,
+            outputs,
+            shift=self._shift[outputs],
+            scale=self._scale[outputs],
+            noise=noise,
+            dtype=X.dtype,
+        )
+        posterior = GPyTorchPosterior(distribution)
+        return posterior if posterior_transform is None else posterior_transform(posterior=posterior, X=X)
+
+    def condition_on_observations(self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any) -> Self:
+        """Model given further values, scales kept: exact Gaussian algebra for each member.
+
+        Parameters
+        ----------
+        X
+            ``(*batch', q, d)``.
+        Y
+            ``(*batch, q, m)`` in original units; may have batch dimensions in front that X lacks.
+        noise
+            Measured variances of `Y`, in original units (broadcast); the model's own noise is added. By default the
+            mean of the measured
+            variances the model was fitted with.
+        """
+        check_points(X, self._X.shape[-1])
+        if Y.shape[-1] != self.num_outputs or Y.shape[-2] != X.shape[-2]:
+            raise SurrogateError(
+                f"values {tuple(Y.shape)} do not belong to points {tuple(X.shape)} of a model with "
+                f"{self.num_outputs} outputs"
+            )
+        if noise is not None:
+            measured = noise.double()
+        else:
+            measured = torch.zeros_like(self._scale) if self._Yvar is None else self._Yvar.mean(0)
+        model = copy.copy(self)
+        batch = torch.broadcast_shapes(self.batch_shape, Y.shape[:-2], X.shape[:-2])
+        model._batch_shape = batch
+        if X.shape[-2] == 0:
+            return model
+
+        def per_network(t: Tensor) -> Tensor:
+            return t.movedim(-1, 0).repeat_interleave(self._members, 0)
+
+        Y = Y.expand(*batch, *Y.shape[-2:])
+        total = (measured / self._scale.square()).expand(Y.shape)
+        own = self._posterior.noise_variance.view(-1, *[1] * (Y.ndim - 1))
+        model._posterior = ConditionedPosterior(
+            self._posterior, X.double(), per_network((Y.double() - self._shift) / self._scale), per_network(total) + own
+        )
+        return model
+
+    def fantasize(self, X: Tensor, sampler: MCSampler, observation_noise: Tensor | None = None, **kwargs: Any) -> Self:
+        """Model given values drawn at ``X (*batch, q, d)``; its batch is ``(*sampler.sample_shape, *batch)``.
+
+        `observation_noise` ``(*batch, q or 1, m)`` replaces the measured variance of the values (the model's own
+        noise is always added).
+        """
+        measured = observation_noise
+        if measured is None:
+            measured = torch.zeros_like(self._scale) if self._Yvar is None else self._Yvar.mean(0)
+        if X.shape[-2] == 0:
+            shape = (
+                *sampler.sample_shape,
+                *torch.broadcast_shapes(X.shape[:-2], self.batch_shape),
+                0,
+                self.num_outputs,
+            )
+            return self.condition_on_observations(X, X.new_empty(shape), measured)
+        total = (self.noise_variance + measured).expand(*X.shape[:-1], self.num_outputs)
+        values = sampler(self.posterior(X, observation_noise=total))
+        return self.condition_on_observations(X, values, measured)
+
+    def update(self, X: Tensor, Y: Tensor, Yvar: Tensor | None = None) -> Self:
+        """Model with further measurements ``(k, d)``, ``(k, m)`` and their variances.
+
+        The trunks are kept; the chosen layers and the scales are inferred anew from all data. `self` is unchanged.
+        """
+        if isinstance(self._posterior, ConditionedPosterior):
+            raise SurrogateError("a model conditioned on fantasies cannot be updated: update the model it came from")
+        if (Yvar is None) != (self._Yvar is None):
+            raise SurrogateError("an update needs measured variances exactly where the model was fitted with them")
+        check_training_data(X, Y, Yvar, at_least=1)
+        if X.shape[-1] != self._X.shape[-1] or Y.shape[-1] != self.num_outputs:
+            raise SurrogateError(
+                f"an update needs points with {self._X.shape[-1]} inputs and {self.num_outputs} outputs, got "
+                f"{X.shape[-1]} and {Y.shape[-1]}"
+            )
+        began = time.perf_counter()
+        model = copy.copy(self)
+        model._set_data(
+            torch.cat([self._X, X.double()]),
+            torch.cat([self._Y, Y.double()]),
+            None if Yvar is None or self._Yvar is None else torch.cat([self._Yvar, Yvar.double()]),
+        )
+        model._posterior = model._infer()
+        model._fit_s = time.perf_counter() - began
+        return model

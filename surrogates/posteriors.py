@@ -1,0 +1,144 @@
+"""From beliefs of many networks to one BoTorch posterior.
+
+A mixture of Gaussians over the members is replaced by the Gaussian with the same mean and covariance: the mean of
+means, the mean of
+covariances plus the covariance of means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
+from linear_operator import to_linear_operator
+from linear_operator.operators import DiagLinearOperator, LinearOperator
+from torch import Tensor
+
+from surrogates.inference.base import Belief
+
+_DENSE = 24
+"""Up to so many points the joint covariance is formed at once; beyond, when somebody asks for more than its
+diagonal."""
+
+
+def mixture_mean(belief: Belief, outputs: int) -> Tensor:
+    """``(*batch, m, q)``."""
+    mean = belief.mean
+    return mean.unflatten(0, (outputs, -1)).mean(1).movedim(0, -2)
+
+
+def mixture_variance(belief: Belief, outputs: int) -> Tensor:
+    """``(*batch, m, q)``."""
+    mean = belief.mean.unflatten(0, (outputs, -1))
+    variance = belief.variance().unflatten(0, (outputs, -1)).mean(1)
+    return (variance + (mean - mean.mean(1, keepdim=True)).square().mean(1)).movedim(0, -2)
+
+
+def mixture_covariance(left: Belief, right: Belief, outputs: int) -> Tensor:
+    """``(*batch, m, q, q')``."""
+    covariance = left.covariance(right).unflatten(0, (outputs, -1)).mean(1).movedim(0, -3)
+
+    def spread(belief: Belief) -> Tensor:
+        mean = belief.mean.unflatten(0, (outputs, -1))
+        return (mean - mean.mean(1, keepdim=True)).movedim((0, 1), (-3, -2))  # (*batch, m, E, q)
+
+    a, b = spread(left), spread(right)
+    return covariance + a.mT @ b / a.shape[-2]
+
+
+class LazyCovariance(LinearOperator):
+    """A covariance of which only the variances are known until somebody asks for more.
+
+    Maps and integrated variances need the variances of thousands of points; their joint covariance would not fit.
+    """
+
+    def __init__(self, variance: Tensor, dense: Callable[[], Tensor]) -> None:
+        super().__init__(variance, dense=dense)
+        self._variance = variance
+        self._dense = dense
+        self._evaluated: LinearOperator | None = None
+
+    def evaluate(self) -> LinearOperator:
+        """Form the matrix, once."""
+        if self._evaluated is None:
+            self._evaluated = to_linear_operator(self._dense())
+        return self._evaluated
+
+    def _size(self) -> torch.Size:
+        return torch.Size([*self._variance.shape, self._variance.shape[-1]])
+
+    def _diagonal(self) -> Tensor:
+        return self._variance
+
+    def _transpose_nonbatch(self) -> LinearOperator:
+        return self
+
+    def _matmul(self, rhs: Tensor) -> Tensor:
+        return self.evaluate()._matmul(rhs)
+
+    def _getitem(self, row_index: Any, col_index: Any, *batch_indices: Any) -> Any:
+        return self.evaluate()._getitem(row_index, col_index, *batch_indices)
+
+    def _expand_batch(self, batch_shape: torch.Size) -> LinearOperator:
+        return self.evaluate()._expand_batch(batch_shape)
+
+    def _unsqueeze_batch(self, dim: int) -> LinearOperator:
+        return self.evaluate()._unsqueeze_batch(dim)
+
+    def representation(self) -> tuple[Tensor, ...]:
+        """Of the matrix formed."""
+        return self.evaluate().representation()
+
+    def representation_tree(self) -> Any:
+        """Of the matrix formed."""
+        return self.evaluate().representation_tree()
+
+    def to_dense(self) -> Tensor:
+        """Form the matrix."""
+        return self.evaluate().to_dense()
+
+
+def mixture_distribution(
+    belief: Belief,
+    n_outputs: int,
+    outputs: list[int],
+    *,
+    shift: Tensor,
+    scale: Tensor,
+    noise: Tensor | None,
+    dtype: torch.dtype,
+) -> MultivariateNormal:
+    """Joint distribution of the selected outputs at the belief's points.
+
+    Parameters
+    ----------
+    belief
+        Of all ``G = n_outputs * members`` networks, in standardised units.
+    shift, scale
+        ``(m,)`` what undoes the standardisation of the selected outputs.
+    noise
+        ``(*batch, m, q)`` variances to add, in original units (broadcast), or None.
+    """
+    mean = shift.unsqueeze(-1) + scale.unsqueeze(-1) * mixture_mean(belief, n_outputs)[..., outputs, :]
+    single = len(outputs) == 1
+
+    def joint() -> Tensor:
+        full = mixture_covariance(belief, belief, n_outputs)[..., outputs, :, :]
+        full = (0.5 * scale.square()[:, None, None] * (full + full.mT)).to(dtype)
+        return full.squeeze(-3) if single else full
+
+    covariance: LinearOperator
+    if mean.shape[-1] <= _DENSE:
+        covariance = to_linear_operator(joint())
+    else:
+        variance = scale.square()[:, None] * mixture_variance(belief, n_outputs)[..., outputs, :]
+        covariance = LazyCovariance((variance.squeeze(-2) if single else variance).to(dtype), joint)
+    if noise is not None:
+        noise = noise.expand(mean.shape).to(dtype)
+        covariance = covariance + DiagLinearOperator(noise.squeeze(-2) if single else noise)
+    mean = mean.to(dtype)
+    if single:
+        return MultivariateNormal(mean.squeeze(-2), covariance)
+    return MultitaskMultivariateNormal.from_batch_mvn(MultivariateNormal(mean, covariance), task_dim=-1)

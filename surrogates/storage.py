@@ -1,0 +1,45 @@
+"""A model's state as two files, tensors (safetensors) and settings (JSON): reading them never executes anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from surrogates.errors import SurrogateError
+
+
+def _paths(path: Path) -> tuple[Path, Path]:
+    return path.with_name(path.name + ".safetensors"), path.with_name(path.name + ".json")
+
+
+def write_state(path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
+    """Write ``path.safetensors`` and ``path.json``, the latter last."""
+    tensor_file, settings_file = _paths(path)
+    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, tensor_file)
+    settings_file.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_state` wrote.
+
+    Raises
+    ------
+    SurrogateError
+        If a file is missing or broken.
+    """
+    tensor_file, settings_file = _paths(path)
+    try:
+        settings = json.loads(settings_file.read_text(encoding="utf-8"))
+        tensors = load_file(tensor_file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise SurrogateError(
+            f"no model can be read from {tensor_file} and {settings_file.name}: {error}. "
+            "Give the path that was saved to, without a suffix"
+        ) from error
+    return tensors, settings
