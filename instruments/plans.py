@@ -94,8 +94,7 @@ def expose_run(
             # A pause rewinds to here: moves, shutter and exposure are done anew until the event is out.
             yield from bps.checkpoint()
             yield from _move(positions, timeout_s=move_timeout_s)
-            for signal, value in shot.items():
-                yield from bps.abs_set(signal, value, wait=True)
+            yield from bps.mv(*(item for setting in shot.items() for item in setting))
             yield from _set_shutter(shutter, OPEN)
             yield from _trigger(detector)
             yield from _emit(readables)

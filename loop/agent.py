@@ -86,7 +86,7 @@ class Agent:
         n_initial: int = 8,
         seed: int = 0,
         acquisition_options: Mapping[str, Any] | None = None,
-        n_reference: int = 256,
+        n_reference: int = 128,
         exclusion: float = 0.01,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:

@@ -121,6 +121,10 @@ class Experiment(Protocol):
         """Plan run once before the first point (stage, background, shutters)."""
         ...
 
+    def restore(self, runs: Sequence[Documents]) -> None:
+        """Take up what `prepare` measured from the runs that it took, in this process or in one that died."""
+        ...
+
     def measure(self, point: Point, *, frame_number: int, metadata: Mapping[str, Any]) -> MsgGenerator[Any]:
         """Plan that takes one complete Bluesky run at `point`, `metadata` going into its start document.
 

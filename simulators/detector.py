@@ -67,7 +67,7 @@ def gap_rows(shape: tuple[int, int], module_rows: int, gap: int) -> np.ndarray:
 def defect_pixels(
     live: np.ndarray, *, n_hot: int, n_dead: int, seed: int
 ) -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
-    """Draw distinct hot and dead pixels among the live ones: ``((row, column), ...)`` each, the same for the same seed."""
+    """Draw distinct hot and dead pixels among the live ones: ``((row, column), ...)`` each, the same for each seed."""
     chosen = np.random.default_rng(np.random.SeedSequence([seed, 0x9E1])).choice(
         np.flatnonzero(live), size=n_hot + n_dead, replace=False
     )

@@ -18,7 +18,7 @@ class RecordedDataError(SimulatorError, ValueError):
 
 
 class ParameterError(SimulatorError, ValueError):
-    """A physical parameter is missing, not finite or out of its range; the message names it, its value and the range."""
+    """A physical parameter is missing, not finite or out of range; the message names it, its value and the range."""
 
 
 class ScenarioError(SimulatorError, ValueError):

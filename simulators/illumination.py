@@ -34,7 +34,7 @@ class Illumination:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """log q of the nodes; for each pixel its node, and the weight of the next one."""
+        """Return log q of the nodes; for each pixel its node, and the weight of the next one."""
         low, high = np.log(self.q_range)
         nodes = np.linspace(low, high, _NODES)
         position = (np.log(self.q) - low) / (nodes[1] - nodes[0])
@@ -47,7 +47,7 @@ class Illumination:
         return np.geomspace(low, high, n)
 
     def scattered(self, q: ArrayLike, cross_section: ArrayLike, photons_cm: float) -> np.ndarray:
-        """Expected counts of the sample's scattering, interpolated in log-log.
+        """Return the expected counts of the sample's scattering, interpolated in log-log.
 
         Parameters
         ----------

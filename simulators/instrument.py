@@ -3,14 +3,16 @@ r"""A SAXS beamline's counts, on an absolute scale: from dΣ/dΩ to a detector f
 Expected counts of a pixel in an exposure of t seconds, with :math:`N = \Phi t\,(1+\epsilon)` incident photons:
 
 .. math::
-    \mu = \frac{d\Sigma}{d\Omega}(q)\,N\,T\,d\,\Delta\Omega\,P + T\frac{N}{\Phi}\,(a + s\,(q/q_s)^{-4})\,\frac{\Delta\Omega}{\Delta\Omega_0} + D\,t
+    \mu = \frac{d\Sigma}{d\Omega}(q)\,N\,T\,d\,\Delta\Omega\,P
+        + T\frac{N}{\Phi}\,(a + s\,(q/q_s)^{-4})\,\frac{\Delta\Omega}{\Delta\Omega_0} + D\,t
 
 T transmission and d thickness of the sample, ΔΩ solid angle (with cos³), P polarisation; a air and window scattering, s
 parasitic scattering of the last slits at q_s = 0.01 1/Å, D dark rate; ε the beam's own fluctuation, which the monitor
 sees too. Counts are Poisson. Behind the beamstop only dark counts, in the gaps between modules -1.
 
-Corrections in this order: Pauw et al. 2017, doi:10.1107/S1600576717015096. Detector: a Pilatus 300K, Henrich et al. 2009,
-doi:10.1016/j.nima.2009.03.200. Not modelled here: finite beam size, wavelength spread, dead time below saturation.
+Corrections in this order: Pauw et al. 2017, doi:10.1107/S1600576717015096. Detector: a Pilatus 300K, Henrich et al.
+2009, doi:10.1016/j.nima.2009.03.200. Not modelled here: finite beam size, wavelength spread, dead time below
+saturation.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class InstrumentModel:
 
     distance_mm: float = 2000.0
     """Sample to detector."""
-    wavelength_A: float = 1.0
+    wavelength_A: float = 1.0  # noqa: N815 - Å
     pixel_mm: float = 0.172
     shape: tuple[int, int] = (619, 487)
     """Rows, columns."""
@@ -80,9 +82,9 @@ class InstrumentModel:
     """Where the hot and dead pixels are."""
     saturation_counts: int = 1_048_575
     """Largest count a pixel can hold (20 bits)."""
-    monitor_efficiency: float = 1e-5
+    monitor_efficiency: float = 1e-4
     """Monitor counts per incident photon: its reading times `photons_per_monitor_count` is the incident dose."""
-    diode_efficiency: float = 1e-4
+    diode_efficiency: float = 1e-3
     """Beamstop diode counts per transmitted photon."""
 
     def __post_init__(self) -> None:
@@ -202,7 +204,7 @@ class InstrumentModel:
         shutter_open: bool = True,
         flux_factor: float = 1.0,
     ) -> np.ndarray:
-        """Expected counts before defects and saturation, as `expose` draws them.
+        """Return the expected counts before defects and saturation, as `expose` draws them.
 
         Parameters
         ----------
@@ -237,8 +239,8 @@ class InstrumentModel:
         q
             ``(k,)`` 1/Å, strictly increasing, covering the detector (`q_grid` does).
         cross_section
-            ``(k,)`` dΣ/dΩ in 1/cm. None for nothing in the beam: air and window scattering alone, transmission 1, whatever
-            `sample` says.
+            ``(k,)`` dΣ/dΩ in 1/cm. None for nothing in the beam: air and window scattering alone, transmission 1,
+            whatever `sample` says.
         sample
             Thickness and transmission; may be None only where `cross_section` is.
         exposure_s
@@ -251,8 +253,8 @@ class InstrumentModel:
         Raises
         ------
         InstrumentModelError
-            If q does not cover the detector or does not increase, dΣ/dΩ is negative or not finite, or the exposure is not
-            positive.
+            If q does not cover the detector or does not increase, dΣ/dΩ is negative or not finite, or the exposure is
+            not positive.
         """
         if not (math.isfinite(exposure_s) and exposure_s > 0):
             raise InstrumentModelError(f"exposure_s must be finite and above 0 s, got {exposure_s!r}")

@@ -33,8 +33,8 @@ def find_data(name: str, data_dir: str | Path | None = None) -> Path:
     name
         Folder of the set, or a file in it: ``"sas_series"``, ``"sas_series/dev.parquet"``.
     data_dir
-        Where the sets lie. Without it: where `BEAMLOOP_DATA` points; without that, ``../shared/data`` from the project's root
-        or from the working directory.
+        Where the sets lie. Without it: where `BEAMLOOP_DATA` points; without that, ``../shared/data`` from the
+        project's root or from the working directory.
 
     Returns
     -------
@@ -107,8 +107,8 @@ class RecordedCurves:
         id_column
             Column that names each curve; its values must differ within what is read.
         columns
-            Which columns hold ``q``, ``intensity`` and ``sigma`` (lists of numbers); default ``q``, ``i``, ``sigma``. What is not
-            named keeps its default; None for a sigma that was not recorded.
+            Which columns hold ``q``, ``intensity`` and ``sigma`` (lists of numbers); default ``q``, ``i``, ``sigma``.
+            What is not named keeps its default; None for a sigma that was not recorded.
         where
             Keep the rows whose columns have these values (a list: one of these values).
         q_scale
@@ -121,8 +121,8 @@ class RecordedCurves:
         DataMissingError
             If there is no such file.
         RecordedDataError
-            If a column is absent or no list of numbers, lengths differ in a row, an id is empty or repeats, or no row is left; the
-            message names file, column and row (as counted in the file, from 0).
+            If a column is absent or no list of numbers, lengths differ in a row, an id is empty or repeats, or no row
+            is left; the message names file, column and row (as counted in the file, from 0).
         """
         if columns is not None and (unknown := set(columns) - set(DEFAULT_COLUMNS)):
             raise RecordedDataError(f"columns may name {sorted(DEFAULT_COLUMNS)}, got {sorted(unknown)} as well")

@@ -17,6 +17,7 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
+from linear_operator.operators import LinearOperator
 from torch import Tensor
 
 from surrogates.checks import check_training_data
@@ -29,9 +30,9 @@ _MIN_NOISE = 1e-4
 class MeasuredAndLearnedNoise(FixedNoiseGaussianLikelihood):
     """Measured variances plus one learned for all points.
 
-    BoTorch passes `noise` back to the likelihood as the measured part of new points (in noisy posteriors and in
-    fantasies), which then adds the learned
-    part. In GPyTorch's class `noise` already holds that part, so that it would be counted twice.
+    BoTorch hands the likelihood the *measured* variances of new points, taken from `noise`, in noisy posteriors and in
+    fantasies, and expects the learned part to be added. GPyTorch's own class does not: its `noise` already holds the
+    learned part, and what is handed over replaces that part as well as the measured one.
     """
 
     @property
@@ -42,6 +43,14 @@ class MeasuredAndLearnedNoise(FixedNoiseGaussianLikelihood):
     @noise.setter
     def noise(self, value: Tensor) -> None:
         self.noise_covar.initialize(noise=value)
+
+    def _shaped_noise_covar(
+        self, base_shape: torch.Size, *params: Any, noise: Tensor | None = None, **kwargs: Any
+    ) -> LinearOperator:
+        shape = None if params else base_shape
+        measured = self.noise_covar(*params, shape=shape, noise=noise, **kwargs)
+        # Without a shape the learned noise follows `params`, whose batch may lack the outputs' dimension.
+        return measured + self.second_noise_covar(shape=measured.shape[:-1])
 
 
 class GaussianProcess(SingleTaskGP):
@@ -143,7 +152,7 @@ class GaussianProcess(SingleTaskGP):
         found: dict[str, float | str] = {"engine": "exact GP", "fit_s": self._fit_s}
         learned = self.likelihood.second_noise if self._measured else self.likelihood.noise
         scale = self.outcome_transform.stdvs.reshape(-1)
-        lengths = self.covar_module.lengthscale.reshape(self.num_outputs, -1)
+        lengths = self.covar_module.lengthscale.detach().reshape(self.num_outputs, -1)
         for i, (noise, s, length) in enumerate(zip(learned.reshape(self.num_outputs), scale, lengths, strict=True)):
             suffix = f".{i}" if self.num_outputs > 1 else ""
             found[f"noise_sd{suffix}"] = float(noise.detach().sqrt() * s)

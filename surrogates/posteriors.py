@@ -22,6 +22,9 @@ _DENSE = 24
 """Up to so many points the joint covariance is formed at once; beyond, when somebody asks for more than its
 diagonal."""
 
+_JITTER, _JITTER_SINGLE = 1e-8, 1e-5
+"""Added to the variances, in standardised units: few features make the covariance of many points singular."""
+
 
 def mixture_mean(belief: Belief, outputs: int) -> Tensor:
     """``(*batch, m, q)``."""
@@ -123,17 +126,19 @@ def mixture_distribution(
     """
     mean = shift.unsqueeze(-1) + scale.unsqueeze(-1) * mixture_mean(belief, n_outputs)[..., outputs, :]
     single = len(outputs) == 1
+    jitter = _JITTER if dtype == torch.float64 else _JITTER_SINGLE
 
     def joint() -> Tensor:
         full = mixture_covariance(belief, belief, n_outputs)[..., outputs, :, :]
-        full = (0.5 * scale.square()[:, None, None] * (full + full.mT)).to(dtype)
+        full = 0.5 * (full + full.mT) + jitter * torch.eye(full.shape[-1], dtype=full.dtype, device=full.device)
+        full = (scale.square()[:, None, None] * full).to(dtype)
         return full.squeeze(-3) if single else full
 
     covariance: LinearOperator
     if mean.shape[-1] <= _DENSE:
         covariance = to_linear_operator(joint())
     else:
-        variance = scale.square()[:, None] * mixture_variance(belief, n_outputs)[..., outputs, :]
+        variance = scale.square()[:, None] * (jitter + mixture_variance(belief, n_outputs)[..., outputs, :])
         covariance = LazyCovariance((variance.squeeze(-2) if single else variance).to(dtype), joint)
     if noise is not None:
         noise = noise.expand(mean.shape).to(dtype)

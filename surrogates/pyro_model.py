@@ -24,12 +24,12 @@ def network_model(
     *,
     member: int = 0,
     output: int = 0,
-    weight_sd: float | None = None,
-    noise_sd: float | None = None,
+    weight_sd: float | Tensor | None = None,
+    noise_sd: float | Tensor | None = None,
 ) -> Tensor:
     """Run one network with its Bayesian layers drawn: the exact network, where `PBNN` linearises.
 
-    Samples ``weight.<layer>``, ``bias.<layer>``, ``weight_sd`` and ``noise_sd`` (log-uniform, where not given) and
+    Samples ``weight.<layer>``, ``bias.<layer>``, ``log_weight_sd`` and ``log_noise_sd`` (uniform, where not given) and
     ``y``; records ``f``.
 
     Parameters
@@ -63,10 +63,10 @@ def network_model(
     shift, scale = model.standardisation(output)
     if weight_sd is None:
         low, high = (math.log(v * math.sqrt(unit)) for v in (prior_grid.low, prior_grid.high))
-        weight_sd = pyro.sample("weight_sd", dist.LogUniform(*_bounds(low, high))) if low < high else math.exp(low)
+        weight_sd = _log_uniform("weight_sd", low, high)
     if noise_sd is None:
         low, high = math.log(noise_grid.low), math.log(noise_grid.high)
-        noise_sd = pyro.sample("noise_sd", dist.LogUniform(*_bounds(low, high))) if low < high else math.exp(low)
+        noise_sd = _log_uniform("noise_sd", low, high)
 
     act, _ = ACTIVATIONS[networks.activation]
     h = 2 * X.double() - 1
@@ -89,5 +89,8 @@ def network_model(
     return f
 
 
-def _bounds(low: float, high: float) -> tuple[Tensor, Tensor]:
-    return torch.tensor(math.exp(low), dtype=torch.float64), torch.tensor(math.exp(high), dtype=torch.float64)
+def _log_uniform(name: str, low: float, high: float) -> Tensor:
+    ends = torch.tensor([low, high], dtype=torch.float64)
+    if low < high:
+        return pyro.deterministic(name, pyro.sample(f"log_{name}", dist.Uniform(ends[0], ends[1])).exp())
+    return ends[0].exp()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -21,7 +22,10 @@ def _paths(path: Path) -> tuple[Path, Path]:
 def write_state(path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:
     """Write ``path.safetensors`` and ``path.json``, the latter last."""
     tensor_file, settings_file = _paths(path)
-    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, tensor_file)
+    save_file(
+        {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()},
+        tensor_file,
+    )
     settings_file.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 

@@ -55,7 +55,7 @@ def _finish(result: CampaignResult, *, report: bool, quiet: bool) -> int:
     elif not quiet:
         print(f"Ended: {result.stop_reason}", flush=True)
     if code is ExitCode.DONE and report:
-        path = result.report_path or campaigns.write_report(result.folder)
+        path = campaigns.write_report(result.folder)
         if not quiet:
             print(f"Report: {path}")
     return code

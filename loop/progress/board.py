@@ -6,9 +6,10 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from loop.records import Observation, Status, Suggestion
+from loop.wording import symbol
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Board:
 
     def started(self, header: Header) -> None:
         """Begin."""
-        self.header = header
+        units = {name: symbol(unit) for name, unit in header.parameter_units.items()}
+        self.header = replace(header, parameter_units=units)
         self._began = self.clock()
 
     def row(self, suggestion: Suggestion) -> Row:

@@ -144,7 +144,7 @@ def _learning(learning: Learning, findings: Findings) -> Picture:
     ax.grid(True, axis="y")
     ax.set_xlabel("measurements")
     ax.set_ylabel(label("map error (RMSE)", unit) if unit else "map error (RMSE)")
-    ax.legend(loc="upper right", bbox_to_anchor=(1, 0.96))
+    ax.legend(loc="upper right", bbox_to_anchor=(1, 0.97), frameon=True, facecolor="white", edgecolor="none")
     return render("learning", caption, figure, wide=True)
 
 

@@ -97,7 +97,7 @@ def grid(findings: Findings, reference: Reference) -> Iterator[Picture]:
     yield render("map_truth", "What the simulator knows, on the same scale of colours as the map learned.", figure)
     difference = reference.mean - reference.truth
     worst = float(np.nanmax(np.abs(difference))) or 1.0
-    figure, ax = _panel(reference, difference, DIFFERENCE, -worst, worst, label(f"{observable}, map − truth", unit))
+    figure, ax = _panel(reference, difference, DIFFERENCE, -worst, worst, label("map − truth", unit))
     _points(ax, findings, reference, numbered=False)
     ax.set_title("Difference")
     error = quantity(number(reference.rmse, 3), unit)

@@ -1,8 +1,8 @@
 r"""Edge dislocations: small-angle scattering of the density change around straight lines in random directions.
 
 The dilatation of a straight edge dislocation, :math:`\Delta = -\frac{b}{2\pi}\kappa\frac{\sin\theta}{r}` with
-:math:`\kappa = \frac{1-2\nu}{1-\nu}`, changes the scattering-length density by :math:`-\rho_0\Delta`. Its two-dimensional
-transform squared, averaged over line directions, gives
+:math:`\kappa = \frac{1-2\nu}{1-\nu}`, changes the scattering-length density by :math:`-\rho_0\Delta`. Its
+two-dimensional transform squared, averaged over line directions, gives
 
 .. math::
     \frac{d\Sigma}{d\Omega}(q) = \frac{\pi}{2}\,\rho_d\,(\rho_0 b)^2\,\kappa^2\,q^{-3}\;

@@ -3,8 +3,9 @@ r"""Point defects: monotonic Laue scattering of solutes, with the size effect an
 .. math::
     \frac{d\Sigma}{d\Omega}(q) = n\,c(1-c)\,(\Delta b - \bar b\,\delta)^2\left[1 + \frac{s}{1+q^2\xi^2}\right]
 
-The size effect takes account of the matrix that a misfitting atom pushes away: at small angles its amplitude is that of the
-mean scattering length in the displaced volume. Clustering adds an Ornstein-Zernike term of correlation length ξ.
+The size effect takes account of the matrix that a misfitting atom pushes away: at small angles its amplitude is that
+of the mean scattering length in the displaced volume. Clustering adds an Ornstein-Zernike term of correlation length
+ξ.
 
 =====================  =======  ===============  ==========================================================
 parameter              unit     valid range      meaning

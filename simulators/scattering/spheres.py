@@ -5,8 +5,9 @@ r"""Polydisperse spheres: voids, vacancy clusters, precipitates, particles in so
     P(x) = \left[\frac{3(\sin x - x\cos x)}{x^3}\right]^2
 
 with averages over the number distribution of radii. The factor :math:`\phi(1-\phi)` makes the invariant
-:math:`\int_0^\infty q^2\,d\Sigma/d\Omega\,dq = 2\pi^2\phi(1-\phi)\Delta\rho^2` exact for two phases; sasmodels' ``sphere``
-has :math:`\phi` alone, so its ``scale`` is our :math:`\phi(1-\phi)`. No interparticle interference: keep φ below some 5 %.
+:math:`\int_0^\infty q^2\,d\Sigma/d\Omega\,dq = 2\pi^2\phi(1-\phi)\Delta\rho^2` exact for two phases; sasmodels'
+``sphere`` has :math:`\phi` alone, so its ``scale`` is our :math:`\phi(1-\phi)`. No interparticle interference: keep φ
+below some 5 %.
 
 ================  =========  ================  ==============================================================
 parameter         unit       valid range       meaning
@@ -119,7 +120,8 @@ def _schulz(q: np.ndarray, mean: np.ndarray, p: np.ndarray) -> np.ndarray:
     width = np.where(p < 1e-3, 1e-3, p)
     k, theta = width**-2, mean * width**2
     x = q * theta
-    # E[R^m cos 2qR] = θ^m (k)_m (1 + 4x²)^(-(k+m)/2) cos((k+m) atan 2x), and the same with sine; (k)_m = k(k+1)..(k+m-1).
+    # E[R^m cos 2qR] = θ^m (k)_m (1 + 4x²)^(-(k+m)/2) cos((k+m) atan 2x), and the same with sine;
+    # (k)_m = k(k+1)..(k+m-1).
     angle, log_modulus = np.arctan(2 * x), 0.5 * np.log1p(4 * x**2)
 
     def wave(m: int) -> tuple[np.ndarray, np.ndarray]:

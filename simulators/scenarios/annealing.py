@@ -13,10 +13,11 @@ x                   mm      -20 .. 20     position along the composition gradien
 
 Composition, atomic fraction of Ni: :math:`c(x) = 0.02 + 0.26/(1+e^{-x/9})`; 4.5 % at one end, 25.5 % at the other.
 
-Recrystallisation. Solute drag raises the temperature at which half of the matrix recrystallises within the hour, steeply
-at first, then saturating; stored energy differs from grain to grain, hence a logistic softening curve:
+Recrystallisation. Solute drag raises the temperature at which half of the matrix recrystallises within the hour,
+steeply at first, then saturating; stored energy differs from grain to grain, hence a logistic softening curve:
 
-.. math:: T_{rx}(c) = 330 + 330\,\frac{c^2}{c^2+0.12^2}\;\text{°C},\qquad X = \frac{1}{1+e^{-(T-T_{rx})/w}},\; w = 12\,\text{K}
+.. math:: T_{rx}(c) = 330 + 330\,\frac{c^2}{c^2+0.12^2}\;\text{°C},\qquad
+          X = \frac{1}{1+e^{-(T-T_{rx})/w}},\; w = 12\,\text{K}
 
 Voids of the deformed matrix coarsen at constant volume (Lifshitz & Slyozov 1961, doi:10.1016/0022-3697(61)90054-3), so
 their number falls as R⁻³; nickel slows them and lowers the swelling:
@@ -24,21 +25,23 @@ their number falls as R⁻³; nickel slows them and lowers the swelling:
 .. math:: R^3 = R_0^3 + R_1^3\,e^{-3c}\,\exp\left[-\frac{Q}{k_B}\left(\frac1T-\frac{1}{823\,\text{K}}\right)\right],\;
           R_0 = 13\,\text{Å},\; R_1 = 60\,\text{Å},\; Q = 1.75\,\text{eV};\qquad \phi = 0.004\,(1-2c)
 
-(4e23 clusters per m³ of 2.6 nm diameter at first: Zinkle 1987, doi:10.1016/0022-3115(87)90070-5; 1.75 eV lies between vacancy
-migration and self-diffusion in copper.) Where the matrix has recrystallised, moving grain boundaries have collected
-most vacancies: φ = 5e-6 in voids of 140 Å.
+(4e23 clusters per m³ of 2.6 nm diameter at first: Zinkle 1987, doi:10.1016/0022-3115(87)90070-5; 1.75 eV lies between
+vacancy migration and self-diffusion in copper.) Where the matrix has recrystallised, moving grain boundaries have
+collected most vacancies: φ = 5e-6 in voids of 140 Å.
 
 Dislocations: 2e15 1/m² after rolling, recovering to a tenth around 430 °C; 1e12 1/m² once recrystallised. The screening
 length follows the density, :math:`R_e = 2/\sqrt{\rho_d}` (Wilkens 1970, doi:10.1002/pssa.19700020224).
 
-Solutes: Laue scattering with the size effect of Ni in Cu; below the miscibility gap (around 380 °C) clusters of some tens of
-atoms, stronger with c. Internal surfaces scatter as Porod; thermal density fluctuations and unrejected fluorescence are
-flat. The whole is :math:`(1-X)\,[\text{voids}+\text{dislocations}]_{def} + X\,[\ldots]_{rx} + \text{solutes} + \text{background}`.
+Solutes: Laue scattering with the size effect of Ni in Cu; below the miscibility gap (around 380 °C) clusters of some
+tens of atoms, stronger with c. Internal surfaces scatter as Porod; thermal density fluctuations and unrejected
+fluorescence are flat. The whole is :math:`(1-X)\,[\text{voids}+\text{dislocations}]_{def} + X\,[\ldots]_{rx} +
+\text{solutes} + \text{background}`.
 
 X-ray numbers for 12.4 keV (1 Å): ρ0 = 6.7e-5 1/Å² (Cu and Ni alike); µ = 1090 1/cm, so that 10 µm transmit 0.336.
 
-``variant="theory"`` is what a first model would say, biased and cheaper: a boundary that is straight in x and 25 °C too low at its ends
-(460 + 5.7 x, in °C), an activation energy 10 % too small, no effect of nickel on the voids, no dislocations, no solute clusters.
+``variant="theory"`` is what a first model would say, biased and cheaper: a boundary that is straight in x and 25 °C
+too low at its ends (460 + 5.7 x, in °C), an activation energy 10 % too small, no effect of nickel on the voids, no
+dislocations, no solute clusters.
 """
 
 from __future__ import annotations

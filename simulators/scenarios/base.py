@@ -12,7 +12,7 @@ import numpy as np
 from simulators.errors import ParameterError
 
 _TOLERANCE = 0.01
-"""Share of a parameter's range that a value may lie outside: read-backs of real axes overshoot their limits a little."""
+"""Share of a parameter's range that a value may lie outside: read-backs of real axes overshoot limits a little."""
 
 
 @dataclass(frozen=True)

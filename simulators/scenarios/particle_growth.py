@@ -1,7 +1,7 @@
 r"""Silica particles that nucleate and grow in a Stöber synthesis, seen in a capillary.
 
-After an induction time the silicate condenses onto a fixed number of nuclei by a first-order reaction whose rate follows
-Arrhenius; surface growth focuses the sizes:
+After an induction time the silicate condenses onto a fixed number of nuclei by a first-order reaction whose rate
+follows Arrhenius; surface growth focuses the sizes:
 
 .. math::
     k(\Theta) = k_{25}\,\exp\left[-\frac{E}{k_B}\left(\frac1\Theta-\frac1{298\,\text{K}}\right)\right],\qquad
@@ -11,7 +11,8 @@ Arrhenius; surface growth focuses the sizes:
     R = \left[R_n^3 + (R_\infty^3-R_n^3)\,p\right]^{1/3},\quad \phi = \phi_\infty (R/R_\infty)^3,\quad
     \sigma_R/R = 0.08 + 0.22\,R_n/R
 
-A hotter synthesis makes more and smaller particles: :math:`R_\infty = 130\,\text{Å}\,e^{-0.012(\theta-25)}` with θ in °C.
+A hotter synthesis makes more and smaller particles: :math:`R_\infty = 130\,\text{Å}\,e^{-0.012(\theta-25)}` with θ in
+°C.
 
 ===========  ====  ==========  ============================
 parameter    unit  range       meaning
@@ -20,13 +21,14 @@ time         s     0 .. 3600   time t since mixing
 temperature  °C    15 .. 60    temperature of the synthesis
 ===========  ====  ==========  ============================
 
-k_25 = 1.2e-3 1/s, E = 0.60 eV (58 kJ/mol), R_n = 15 Å, φ_∞ = 0.6 %. Silica in ethanol and water: Δρ = 1.0e-5 1/Å²; the solvent's own
-fluctuations (κ_T = 1e-9 1/Pa, ρ0 = 8e-6 1/Å²). Capillary of 1.5 mm, µ = 2.3 1/cm at 12.4 keV. Hydrolysis and
-condensation of the first order, Arrhenius rates: Chen et al. 1996, Ind. Eng. Chem. Res. 35, 4487; the synthesis itself:
-Stöber et al. 1968, doi:10.1016/0021-9797(68)90272-5. The numbers are of the order found there, for small particles.
+k_25 = 1.2e-3 1/s, E = 0.60 eV (58 kJ/mol), R_n = 15 Å, φ_∞ = 0.6 %. Silica in ethanol and water: Δρ = 1.0e-5 1/Å²;
+the solvent's own fluctuations (κ_T = 1e-9 1/Pa, ρ0 = 8e-6 1/Å²). Capillary of 1.5 mm, µ = 2.3 1/cm at 12.4 keV.
+Hydrolysis and condensation of the first order, Arrhenius rates: Chen et al. 1996, Ind. Eng. Chem. Res. 35, 4487; the
+synthesis itself: Stöber et al. 1968, doi:10.1016/0021-9797(68)90272-5. The numbers are of the order found there, for
+small particles.
 
-``variant="theory"``: no induction time, an activation energy a quarter too small, a final size that does not depend on temperature,
-one width.
+``variant="theory"``: no induction time, an activation energy a quarter too small, a final size that does not depend
+on temperature, one width.
 """
 
 from __future__ import annotations

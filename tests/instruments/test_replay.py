@@ -12,6 +12,7 @@ import pytest
 from bluesky.simulators import check_limits, summarize_plan
 from ophyd.utils import LimitError
 
+from instruments.curve import Curve
 from instruments.devices import Fault, Faults
 from instruments.errors import InstrumentError, LimitsError
 from instruments.observables import make_observable
@@ -150,9 +151,9 @@ def test_samples_that_do_not_exist_are_refused(make):
         experiment.check([{"x": 1.0}])
     with pytest.raises(LimitError):
         check_limits(experiment.measure({"sample": "b7"}, frame_number=0, metadata={}))
+    twice = Recorded("twice", ("a", "a"), (), (), ())
     with pytest.raises(InstrumentError, match="positions must be named, each once"):
-        make_twice = Recorded("twice", ("a", "a"), (), (), ())
-        ReplayExperiment(make_twice, quality=QualityGate(), observables={"b": make_observable("band")})
+        ReplayExperiment(twice, quality=QualityGate(), observables={"b": make_observable("band")})
     with pytest.raises(InstrumentError, match="at least 0 s"):
         make(change_s=-1.0)
 
@@ -205,3 +206,33 @@ def test_it_says_whose_data_it_plays(make):
     assert told["citation"] == "Somebody et al. 2020"
     assert told["licence"] == "CC-BY-4.0"
     assert told["curves"] == 6
+
+
+@pytest.mark.data("saxs_stober_silica")
+def test_a_recorded_campaign_plays(engine, data_dir):
+    from simulators.recorded import RecordedCurves
+
+    stober = RecordedCurves.from_parquet(data_dir / "saxs_stober_silica", id_column="uuid")
+    target = next(row for row in range(len(stober.ids)) if not QualityGate().curve(_curve(stober, row)))
+    curve = {"q": stober.q[target].tolist(), "intensity": stober.intensity[target].tolist()}
+    experiment = ReplayExperiment(
+        stober,
+        quality=QualityGate(),
+        observables={"distance": make_observable("match", target=curve)},
+        time_scale=0.0,
+    )
+    points = [{"sample": identity} for identity in stober.ids]
+    experiment.check(points)
+    truth = experiment.truth(points)["distance"]
+    assert truth[target] == 0.0
+    assert 0.6 < np.isfinite(truth).mean() < 0.95
+    assert np.nanmax(truth) > 1.0
+    for row in (target, *np.flatnonzero(np.isnan(truth))[:2], *np.flatnonzero(np.isfinite(truth))[:3]):
+        verdict = experiment.evaluate(take(engine, experiment, points[row]))
+        assert verdict.accepted == np.isfinite(truth[row])
+        assert not verdict.accepted or verdict.values["distance"] == truth[row]
+    assert "MIT" in experiment.describe()["licence"]
+
+
+def _curve(recording, row):
+    return Curve(*(np.asarray(a[row], float) for a in (recording.q, recording.intensity, recording.sigma)))

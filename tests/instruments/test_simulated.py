@@ -12,7 +12,7 @@ from instruments.devices import Fault, Faults, SimulatedMotor, TemperatureStage
 from instruments.errors import InstrumentError, LimitsError
 from instruments.frames import read_frame
 from instruments.rundata import RunDataError
-from instruments.simulated import default_axis
+from instruments.simulated import SimulatedExperiment, default_axis
 from simulators.instrument import InstrumentModel
 from simulators.scenarios import make_scenario
 
@@ -130,8 +130,8 @@ def test_without_background_it_says_so(engine, experiment, point):
 
 def test_a_background_that_cannot_be_used_is_told(engine, make_experiment, prepared):
     background = list(engine.documents)
+    index = next(i for i, (name, _) in enumerate(background) if name == "event")
     with pytest.raises(RunDataError, match="1 events and 2 frames"):
-        index = next(i for i, (name, _) in enumerate(background) if name == "event")
         make_experiment().restore_background(background[:index] + background[index + 1 :])
     (prepared.frames / "background_001.h5").unlink()
     with pytest.raises(InstrumentError, match=r"background_001\.h5 is missing"):
@@ -186,7 +186,7 @@ def changed_event(documents, **data):
         (lambda documents: changed_event(documents, diode=float("nan")), "no beam"),
         (lambda documents: changed_event(documents, i0=None), "lacks exposure, i0 or diode"),
         (lambda documents: changed_event(documents, diode=1e12), "transmission"),
-        (lambda documents: [("nonsense", {})] + documents, ""),
+        (lambda documents: [("nonsense", {}), *documents], ""),
     ],
 )
 def test_spoilt_documents_are_a_verdict(engine, prepared, point, spoil, words):
@@ -333,8 +333,6 @@ def test_transmission_is_measured_not_assumed(make_experiment, instrument, point
     # A diode and a monitor of other efficiencies tell the same cross-section: they are calibrated by the empty beam.
     assert isinstance(instrument, InstrumentModel)
     reference = make_experiment().truth([point])["low_q"][0]
-    from instruments.simulated import SimulatedExperiment
-
     other = make_experiment()
     changed = SimulatedExperiment(
         other.scenario,

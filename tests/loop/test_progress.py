@@ -13,7 +13,7 @@ from loop.progress.live import render
 from loop.records import Observation, Origin, Prediction, Status, Suggestion
 
 HEADER = Header(
-    "annealing", "map of invariant", "invariant", "1/cm", {"temperature": "°C", "composition": ""},
+    "annealing", "map of invariant", "invariant", "1/cm", {"temperature": "degC", "composition": "fraction"},
     seed=7, budget=10, error_name="map RMSE", error_unit="1/cm",
 )  # fmt: skip
 

@@ -40,7 +40,7 @@ def problem(layers, *, n=9, variances=None, prior=PRIOR, noise=NOISE, members=3)
 
 
 def brute_force(p, X):
-    """Mixture over the grid, one dense Gaussian process a node: mean (G, q), covariance (G, q, q), log evidence (G,)."""
+    """Mixture over the grid, one dense Gaussian process a node: mean, covariance and log evidence."""
     tangent, new = p.networks.tangent(p.X, p.layers), p.networks.tangent(X, p.layers)
     unit = 1 / tangent.diagonal().mean(-1)
     means, covariances, evidences = [], [], []

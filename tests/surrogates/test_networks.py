@@ -85,7 +85,9 @@ def test_divergence_is_said_in_words():
     X = points(5)
     targets = torch.full((2, 5), 1e30, dtype=torch.float64)
     with pytest.raises(SurrogateError, match="diverged"):
-        train_map(draw(), X, targets, variances=None, noise_sd=1e-30, prior=WeightPrior(), epochs=5, lr=1e30)
+        train_map(
+            draw().to(X.float()), X, targets, variances=None, noise_sd=1e-30, prior=WeightPrior(), epochs=5, lr=1e30
+        )
 
 
 @pytest.mark.parametrize(("low", "high", "size"), [(0.0, 1.0, 3), (2.0, 1.0, 3), (1.0, 1.0, 2), (1.0, 2.0, 1)])

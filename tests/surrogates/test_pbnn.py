@@ -67,7 +67,7 @@ def test_posterior_of_any_batch_is_that_of_its_points(models, kind, batch, q):
 
 @pytest.mark.parametrize("kind", ["one", "two", "measured", "last"])
 def test_joint_posterior_is_the_mixture_of_the_members(models, kind):
-    """Moments from the members' own means and covariances; large joint posteriors (lazy) agree with small ones (dense)."""
+    """Moments from the members' own; large joint posteriors (lazy) agree with small ones (dense)."""
     model = models[kind]
     X = rand(40, 2, seed=9)
     with torch.no_grad():

@@ -31,6 +31,7 @@ def model():
     )
 
 
+@pytest.mark.slow
 def test_nuts_agrees_with_the_exact_last_layer(model):
     X, Y = model.train_inputs[0], model.train_targets
     new = rand(4, 1, seed=3)
@@ -59,11 +60,13 @@ def test_scales_are_drawn_where_they_are_not_known():
     with torch.random.fork_rng():
         pyro.set_rng_seed(0)
         found = trace(model.pyro_model).get_trace(X, Y[:, 1:], member=1, output=1)
-        assert {"weight_sd", "noise_sd", "weight.0", "bias.0", "weight.1", "bias.1", "f", "y"} <= set(found.nodes)
+        assert {"log_weight_sd", "log_noise_sd", "weight.0", "bias.0", "weight.1", "bias.1", "f", "y"} <= set(
+            found.nodes
+        )
         assert found.nodes["y"]["is_observed"]
         assert torch.isfinite(found.log_prob_sum())
         fixed = trace(model.pyro_model).get_trace(X, weight_sd=1.0, noise_sd=0.1)
-    assert "weight_sd" not in fixed.nodes
+    assert "log_weight_sd" not in fixed.nodes
     assert fixed.nodes["y"]["value"].shape == (6,)
 
 

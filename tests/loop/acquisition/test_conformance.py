@@ -10,6 +10,9 @@ from botorch.utils.transforms import t_batch_mode_transform
 from loop.acquisition.registry import BUILTIN
 from loop.acquisition.testing import problems
 
+# Near a measured point the joint covariance of BoTorch's qLogNoisyEI is singular to rounding.
+pytestmark = pytest.mark.filterwarnings("ignore:A not p.d., added jitter:RuntimeWarning")
+
 MAPS = ("variance", "integrated_variance", "random")
 
 

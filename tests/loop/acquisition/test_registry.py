@@ -105,7 +105,9 @@ def test_what_cannot_be_found_is_explained(folder, spec, message):
 
 
 def test_options_are_checked_before_there_is_a_model():
-    with pytest.raises(PluginError, match=r"options {'bta': 1}.*unexpected keyword argument 'bta'.*options are \['beta'\]"):
+    with pytest.raises(
+        PluginError, match=r"options {'bta': 1}.*unexpected keyword argument 'bta'.*options are \['beta'\]"
+    ):
         check_options(find("ucb"), {"bta": 1}, direction="maximise")
     with pytest.raises(PluginError, match="its options are none"):
         check_options(find("variance"), {"beta": 1}, direction=None)

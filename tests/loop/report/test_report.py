@@ -53,7 +53,14 @@ def findings_of(campaign, repeats=1):
 
 def bare(findings, **parts):
     """Only what a test looks at: every figure takes its time."""
-    nothing = {"reference": None, "calibration": None, "learning": None, "search": None, "surprises": (), "best_curves": ()}
+    nothing = {
+        "reference": None,
+        "calibration": None,
+        "learning": None,
+        "search": None,
+        "surprises": (),
+        "best_curves": (),
+    }
     return replace(findings, **{**nothing, **parts})
 
 
