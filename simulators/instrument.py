@@ -53,7 +53,6 @@ class InstrumentModel:
     wavelength_A: float = 1.0  # noqa: N815 - Å
     pixel_mm: float = 0.172
     shape: tuple[int, int] = (619, 487)
-    """Rows, columns."""
     beam_centre_px: tuple[float, float] = (97.3, 71.6)
     """Row, column; whole numbers are pixel centres. Near a corner, so that a wide q range is covered."""
     flux_ph_s: float = 1e11

@@ -83,7 +83,7 @@ class HasCrossCovariance(Protocol):
     """
 
     def cross_covariance(self, X: Tensor, Z: Tensor, *, output: int = 0) -> Tensor:
-        """Posterior covariance ``(n, k)`` of a latent output between ``(n, d)`` and ``(k, d)`` points; differentiable."""
+        """Covariance ``(n, k)`` of a latent output between ``(n, d)`` and ``(k, d)`` points, differentiable."""
         ...
 
 
@@ -134,7 +134,7 @@ class Measured:
         self._factor = torch.linalg.cholesky(covariance + noise * eye)
 
     def explained(self, covariance: Tensor) -> Tensor:
-        """Turn covariances ``(n, p)`` with the points into ``(n, p)`` A: they explain ``A B^T`` of the covariance of a, b."""
+        """Turn covariances ``(n, p)`` with the points into A ``(n, p)``; what they explain of cov(a, b) is ``A B^T``."""
         return torch.linalg.solve_triangular(self._factor, covariance.mT, upper=False).mT
 
 

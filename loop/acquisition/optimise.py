@@ -138,15 +138,15 @@ def _ascend(acquisition: AcquisitionFunction, X: Tensor) -> Tensor | None:
     value = acquisition(probe)
     if not value.requires_grad:
         return None
-    (slope,) = torch.autograd.grad(value.sum(), probe, allow_unused=True)
-    if slope is None or not torch.isfinite(slope).all():
+    (slope,) = torch.autograd.grad(value.sum(), probe, allow_unused=True, materialize_grads=True)
+    if not torch.isfinite(slope).all():
         return None
 
     def negative(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         at = torch.from_numpy(flat.reshape(len(X), 1, -1)).requires_grad_(True)
         # The points do not see each other, so the gradient of the sum holds the gradient of each.
         total = -acquisition(at).sum()
-        (slope,) = torch.autograd.grad(total, at)
+        (slope,) = torch.autograd.grad(total, at, allow_unused=True, materialize_grads=True)
         return total.item(), slope.numpy().reshape(-1)
 
     # One L-BFGS run over all starts, each evaluation one batch; scipy itself, because BoTorch's wrapper changes the

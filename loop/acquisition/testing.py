@@ -1,4 +1,4 @@
-"""Does an acquisition function do what the loop demands? Checked on a small exact Gaussian process; findings in sentences."""
+"""Does an acquisition function do what the loop demands? Tried on a small exact Gaussian process; answers in sentences."""
 
 from __future__ import annotations
 
@@ -130,14 +130,12 @@ def _repeats(
 
 
 def _gradient(acquisition: AcquisitionFunction, X: Tensor) -> Iterator[str]:
-    """A gradient is not needed, but one that is wrong leads astray."""
+    """Look at the gradient: none is needed, but a wrong one leads astray."""
     at = X.clone().requires_grad_(True)
     value = acquisition(at)
     if not value.requires_grad:
         return
-    (slope,) = torch.autograd.grad(value.sum(), at, allow_unused=True)
-    if slope is None:
-        return
+    (slope,) = torch.autograd.grad(value.sum(), at, allow_unused=True, materialize_grads=True)
     if not torch.isfinite(slope).all():
         yield "has a gradient that is not finite"
         return

@@ -369,7 +369,7 @@ def test_a_plug_ins_failure_names_it_and_leaves_the_agent_usable():
         run(agent(acquisition=Flat), 5)
     with pytest.raises(PluginError, match="bad_surrogate failed, fitting 3 points: FloatingPointError: singular"):
         run(agent(surrogate=bad_surrogate), 5)
-    with pytest.raises(PluginError, match="test_agent:.*lambda.* expected an AcquisitionFunction, got int"):
+    with pytest.raises(PluginError, match=r"test_agent:.*lambda.* expected an AcquisitionFunction, got int"):
         run(agent(acquisition=lambda model, context: 3), 5)
 
 

@@ -17,7 +17,7 @@ from loop.space import BoxSpace, Continuous, PoolSpace
 
 @runtime_checkable
 class BlopOptimizer(Protocol):
-    """Method for method what `blop.protocols.Optimizer`, `CanRegisterSuggestions` and `TrialFaultAware` (1.2) ask for."""
+    """What `blop.protocols.Optimizer`, `CanRegisterSuggestions` and `TrialFaultAware` ask for."""
 
     def suggest(self, num_points: int | None = None) -> Sequence[Mapping[str, Any]]: ...
     def ingest(self, points: Sequence[Mapping[str, Any]]) -> None: ...

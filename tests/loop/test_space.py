@@ -190,11 +190,11 @@ def test_initial_samples_spread_over_a_skewed_pool():
 
 def test_a_pool_knows_its_samples_by_id():
     assert POOL.validate({"sample": "d"}) == {"sample": "d", "dose": 9.0, "constant": 7.0, "ph": 0.4}
-    with pytest.raises(SpaceError, match="sample 'z' is not in the pool of 5: 'a' .. 'e'"):
+    with pytest.raises(SpaceError, match=r"sample 'z' is not in the pool of 5: 'a' .. 'e'"):
         POOL.validate({"sample": "z"})
     with pytest.raises(SpaceError, match="has no 'sample'"):
         POOL.encode([{"dose": 1.0}])
-    with pytest.raises(SpaceError, match="sample 'd': 'dose' = 8.0 contradicts the pool's 9.0"):
+    with pytest.raises(SpaceError, match=r"sample 'd': 'dose' = 8.0 contradicts the pool's 9.0"):
         POOL.validate({"sample": "d", "dose": 8.0})
     with pytest.raises(SpaceError, match="has 'colour'; the pool's features are"):
         POOL.validate({"sample": "d", "colour": 1.0})

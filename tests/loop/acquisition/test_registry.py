@@ -120,9 +120,9 @@ def test_blame_names_plug_ins_and_leaves_our_own_errors_alone():
     def theirs():
         """Stands for a plug-in."""
 
-    with pytest.raises(PluginError, match=r"test_registry:.*theirs failed, deciding: ValueError: oh") as caught:
-        with blame(theirs, "deciding"):
-            raise ValueError("oh")
+    message = r"test_registry:.*theirs failed, deciding: ValueError: oh"
+    with pytest.raises(PluginError, match=message) as caught, blame(theirs, "deciding"):
+        raise ValueError("oh")
     assert isinstance(caught.value.__cause__, ValueError)
     with pytest.raises(ValueError, match="oh") as own, blame(find("ucb"), "deciding"):
         raise ValueError("oh")
