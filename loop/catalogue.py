@@ -42,8 +42,8 @@ class Feeder:
     folder
         The campaign's folder.
     target
-        ``"embedded"`` for a catalogue in the folder itself (SQLite, DuckDB and files), or the URI of a Tiled server, whose
-        key is taken from the environment variable ``BEAMLOOP_TILED_API_KEY``.
+        ``"embedded"`` for a catalogue in the folder itself (SQLite, DuckDB and files), or the URI of a Tiled server,
+        whose key is taken from the environment variable ``BEAMLOOP_TILED_API_KEY``.
     """
 
     def __init__(self, folder: Path, target: str = EMBEDDED) -> None:
@@ -219,7 +219,7 @@ def main() -> int:
         try:
             return 1 if feed(folder, target, ended) else 0
         except Exception:
-            # An unreachable server: the journal waits; try again for as long as the campaign lives, then a little longer.
+            # An unreachable server: the journal waits; try again while the campaign lives, then a little longer.
             log.exception("the catalogue %s cannot be reached; trying again in 5 s", target)
             if ended.is_set():
                 deadline = deadline or time.monotonic() + 20

@@ -120,17 +120,16 @@ def _stopping(config: CampaignConfig) -> StoppingRule:
         try:
             rules.append(built(**rule.options))
         except TypeError as error:
-            raise ConfigError(f"stopping.rules: {rule.kind} cannot be built from {dict(rule.options)}: {error}") from error
+            raise ConfigError(
+                f"stopping.rules: {rule.kind} cannot be built from {dict(rule.options)}: {error}"
+            ) from error
     return reduce(or_, rules)
 
 
 def _box(config: CampaignConfig) -> BoxSpace:
     assert config.space.kind == "box"  # noqa: S101 - for the type checker: the configuration has checked it
     return BoxSpace(
-        [
-            Continuous(name, axis.low, axis.high, symbol(axis.unit))
-            for name, axis in config.space.parameters.items()
-        ]
+        [Continuous(name, axis.low, axis.high, symbol(axis.unit)) for name, axis in config.space.parameters.items()]
     )
 
 
@@ -147,7 +146,9 @@ def _pool(config: CampaignConfig, recording: RecordedCurves) -> PoolSpace:
         features = recording.table[columns].to_numpy(dtype=float)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"space.features: expected columns of numbers, found {columns}: {error}.") from error
-    return PoolSpace(recording.ids, features, config.space.names, tuple(symbol(unit) for unit in config.space.units.values()))
+    return PoolSpace(
+        recording.ids, features, config.space.names, tuple(symbol(unit) for unit in config.space.units.values())
+    )
 
 
 def _observables(config: CampaignConfig, build: Callable[[str, Component], Observable]) -> dict[str, Observable]:
@@ -200,7 +201,9 @@ def _without(recording: RecordedCurves, exclude: list[str]) -> RecordedCurves:
         recording,
         ids=tuple(recording.ids[row] for row in keep),
         table=recording.table.iloc[keep].reset_index(drop=True),
-        **{name: tuple(getattr(recording, name)[row] for row in keep) for name in ("q", "intensity", "sigma")},
+        q=tuple(recording.q[row] for row in keep),
+        intensity=tuple(recording.intensity[row] for row in keep),
+        sigma=tuple(recording.sigma[row] for row in keep),
     )
 
 

@@ -29,7 +29,6 @@ from loop.protocols import Evaluation, Experiment
 from loop.records import Observation, Status, Suggestion
 from loop.stopping import StoppingRule, StopState
 
-
 T = TypeVar("T")
 
 
@@ -58,6 +57,8 @@ class Campaign:
     guards: tuple[Guard, ...] = ()
     model_error: Callable[[Agent], float | None] = lambda agent: None
     """Error of the current model where the truth is known; computed in the worker."""
+    on_pause: Callable[[str], None] = lambda why: None
+    """Hears why the plan is about to pause by itself."""
     history: History | None = None
     """What an earlier process left, to be continued."""
 
@@ -131,9 +132,7 @@ class _Run:
         runs = history.preparation if history else ()
         if not runs:
             metadata = {**self._metadata(None), "purpose": PREPARATION}
-            yield from bpp.set_run_key_wrapper(
-                bpp.inject_md_wrapper(self.experiment.prepare(), metadata), PREPARATION
-            )
+            yield from bpp.set_run_key_wrapper(bpp.inject_md_wrapper(self.experiment.prepare(), metadata), PREPARATION)
             runs = tuple(self.collector.take())
         self.experiment.restore(runs)
         yield from bps.checkpoint()
@@ -172,9 +171,7 @@ class _Run:
                 # The agent must not learn of this outcome before that decision is taken.
                 yield from self._settle(upcoming)
             self.agent.ingest(observation)
-            self.progress.finished(
-                step.suggestion, observation, idle_s=step.idle_s, model_error=self.error
-            )
+            self.progress.finished(step.suggestion, observation, idle_s=step.idle_s, model_error=self.error)
             step = None
             yield from self._pause_if_failing(observation)
 
@@ -303,6 +300,7 @@ class _Run:
 
     def _pause(self, why: str) -> MsgGenerator[None]:
         self.progress.paused(why)
+        self.campaign.on_pause(why)
         yield from bps.checkpoint()
         yield from bps.pause()
 

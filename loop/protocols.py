@@ -55,9 +55,7 @@ class SearchSpace(Protocol):
 class Surrogate(Protocol):
     """Anything that turns data into a fitted BoTorch model: a model class whose constructor fits, a partial of one, a function."""
 
-    def __call__(
-        self, train_X: Tensor, train_Y: Tensor, train_Yvar: Tensor | None = None, *, seed: int = 0
-    ) -> Model:
+    def __call__(self, train_X: Tensor, train_Y: Tensor, train_Yvar: Tensor | None = None, *, seed: int = 0) -> Model:
         """Fit.
 
         Parameters

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import logging
 import os
-import platform
-import signal
 import sys
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from bluesky import RunEngine
-from bluesky.utils import RunEngineInterrupted
 
 from loop.catalogue import Feeder
 from loop.compose import Parts, compose
-from loop.config import CampaignConfig, config_hash, parse_config, to_json
+from loop.config import CampaignConfig, parse_config, to_json
+from loop.driver import drive, logging_to, terminated_pauses
 from loop.engine import Campaign
 from loop.errors import JournalError
 from loop.executor import run_engine
 from loop.exitcodes import ExitCode
 from loop.history import History, close_unfinished, read_history
 from loop.journal import FILE_NAME, TORN_NAME, Journal, read_documents
-from loop.metrics import rmse
-from loop.progress import Header, Progress, make_progress
-from loop.protocols import KnowsTruth
+from loop.modelerror import ModelError
+from loop.progress import Header, make_progress
+from loop.provenance import metadata
 from loop.records import Point
+from loop.space import PoolSpace
 
 CONFIG_NAME = "campaign.json"
-LOG_NAME = "campaign.log"
 REPORT_FOLDER = "report"
 MIN_FREE_BYTES = 100 * 1024 * 1024
 """Below this much free space no exposure begins."""
-_PACKAGES = (
-    "beamloop", "bluesky", "ophyd", "event-model", "tiled", "torch", "botorch", "gpytorch", "pyro-ppl", "pyFAI",
-    "pymatgen", "numpy", "scipy",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,30 +107,31 @@ def _execute(config: CampaignConfig, folder: Path, *, progress: bool) -> Campaig
     _configure(config)
     parts = compose(config, folder)
     parts.experiment.check(_extremes(parts))
-    with Journal(folder) as journal, _logging(folder):
+    with Journal(folder) as journal, logging_to(folder):
         history = _history(folder, journal)
         display = make_progress("auto" if progress else "none")
+        error = ModelError(parts.experiment, is_map=config.objective.kind == "map")
         campaign = Campaign(
             parts.new_agent(),
             parts.experiment,
             parts.stopping,
-            metadata=_metadata(config, parts),
+            metadata=metadata(config, parts.experiment),
             attempts=config.measurement.attempts,
             failures_in_a_row=config.measurement.failures_in_a_row,
             progress=display,
             guards=(lambda: _space_left(journal),),
-            model_error=_ModelError(parts),
+            model_error=error,
             history=history,
         )
-        display.started(_header(config, parts, history, folder))
+        display.started(_header(config, parts, history, folder, error.name))
         for note in _notes(folder):
             display.note(note)
         feeder = None if config.storage.tiled == "none" else Feeder(folder, config.storage.tiled)
         try:
-            with run_engine(journal) as engine, _terminated_pauses(engine):
-                code, reason = _drive(engine, campaign, display)
-        except BaseException as error:
-            display.ended(f"failed: {error}")
+            with run_engine(journal) as engine, terminated_pauses(engine):
+                code, reason = drive(engine, campaign)
+        except BaseException as failure:
+            display.ended(f"failed: {failure}")
             if feeder:
                 feeder.finish(timeout_s=10)
             raise
@@ -153,40 +140,6 @@ def _execute(config: CampaignConfig, folder: Path, *, progress: bool) -> Campaig
     if feeder and (trouble := feeder.finish()):
         print(trouble, file=sys.stderr)
     return CampaignResult(folder, reason, code)
-
-
-def _drive(engine: RunEngine, campaign: Campaign, display: Progress) -> tuple[ExitCode, str]:
-    """Execute the plan; whenever it pauses, ask the person at the terminal, if there is one."""
-    reasons: list[str] = []
-    paused, display.paused = display.paused, lambda why: (reasons.append(why), paused(why))[1]  # type: ignore[method-assign]
-    go: Callable[[], Any] = lambda: engine(campaign.plan())  # noqa: E731
-    while True:
-        try:
-            return ExitCode.DONE, go().plan_result
-        except RunEngineInterrupted:
-            if engine.state != "paused":
-                return ExitCode.STOPPED, "stopped"
-            why = reasons.pop() if reasons else "paused by a person"
-            answer = _ask(why)
-            if answer == "c":
-                go = engine.resume
-                continue
-            engine.abort(why)
-            return (ExitCode.STOPPED if answer == "s" else ExitCode.PAUSED), why
-
-
-def _ask(why: str) -> str:
-    """Ask what to do with a paused campaign: c continue, s stop, l leave it paused for a later resume."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return "l"
-    print(f"\nPaused: {why}")
-    while True:
-        try:
-            answer = input("[c]ontinue, [s]top (a later `beamloop resume` goes on): ").strip().lower()[:1]
-        except (EOFError, KeyboardInterrupt):
-            return "s"
-        if answer in ("c", "s"):
-            return answer
 
 
 def _history(folder: Path, journal: Journal) -> History | None:
@@ -223,23 +176,10 @@ def _configure(config: CampaignConfig) -> None:
         torch.set_num_threads(config.threads)
 
 
-def _metadata(config: CampaignConfig, parts: Parts) -> dict[str, Any]:
-    return {
-        "campaign": config.name,
-        "seed": config.seed,
-        "config_hash": config_hash(config),
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in _PACKAGES}},
-        "config": config.model_dump(mode="json"),
-        "experiment": dict(parts.experiment.describe()),
-        "observables": list(parts.experiment.observables),
-    }
-
-
-def _header(config: CampaignConfig, parts: Parts, history: History | None, folder: Path) -> Header:
+def _header(config: CampaignConfig, parts: Parts, history: History | None, folder: Path, error_name: str) -> Header:
     objective = config.objective
     unit = parts.experiment.describe().get("observables", {}).get(objective.observable, {}).get("unit", "")
-    verb = {"map": "map of", "target": "minimise"}.get(objective.kind) or objective.direction  # type: ignore[union-attr]
-    known = isinstance(parts.experiment, KnowsTruth)
+    verb = "map of" if objective.kind == "map" else "minimise" if objective.kind == "target" else objective.direction
     return Header(
         campaign=config.name,
         objective=f"{verb} {objective.observable}",
@@ -249,44 +189,17 @@ def _header(config: CampaignConfig, parts: Parts, history: History | None, folde
         seed=config.seed,
         budget=config.stopping.points,
         elapsed_s=history.elapsed_s if history else 0.0,
-        error_name="map RMSE" if known and objective.kind == "map" else "mean predictive sd",
+        error_name=error_name,
         error_unit=unit,
         folder=str(folder),
     )
 
 
-class _ModelError:
-    """Error of the current model: RMSE against the truth where it is known and the goal is a map, else the mean sd."""
-
-    def __init__(self, parts: Parts, n: int = 400) -> None:
-        self._parts = parts
-        self._n = n
-        self._points: list[Point] | None = None
-        self._truth: np.ndarray | None = None
-
-    def __call__(self, agent: Any) -> float | None:
-        if len(agent.measured) < max(2, agent.n_initial - 1):
-            return None
-        space, experiment = self._parts.space, self._parts.experiment
-        name = agent.observables[0]
-        if self._points is None:
-            size = self._n if space.candidates is None else min(self._n, len(space.candidates))
-            self._points = space.random(size, seed=0)
-            if isinstance(experiment, KnowsTruth) and self._parts.config.objective.kind == "map":
-                self._truth = np.asarray(experiment.truth(self._points)[name])
-        predictions = agent.predict(self._points)
-        if self._truth is None:
-            return float(np.mean([p.sd[name] for p in predictions]))
-        known = np.isfinite(self._truth)
-        mean = np.array([p.mean[name] for p in predictions])
-        return float(rmse(self._truth[known], mean[known]))
-
-
 def _extremes(parts: Parts) -> list[Point]:
     """Points that show whether the devices reach the space: all corners of a box, all samples of a pool."""
     space = parts.space
-    if space.candidates is not None:
-        return [space.at(row) for row in range(len(space))]  # type: ignore[union-attr]
+    if isinstance(space, PoolSpace):
+        return [space.at(row) for row in range(len(space))]
     d = len(space.names)
     corners = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * d).reshape(-1, d)
     return space.decode(corners[: 2**12])
@@ -311,40 +224,6 @@ def _summary(history: History) -> dict[str, object]:
         "idle_s": round(history.idle_s, 2),
         "idle_fraction": round(history.idle_s / elapsed, 4),
     }
-
-
-@contextmanager
-def _terminated_pauses(engine: RunEngine) -> Iterator[None]:
-    """Make SIGTERM pause the campaign at the next safe place instead of killing it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(
-        signal.SIGTERM, lambda *_: threading.Thread(target=engine.request_pause, args=(True,), daemon=True).start()
-    )
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _logging(folder: Path) -> Iterator[None]:
-    """Send the log of Bluesky and Ophyd, tracebacks included, to the campaign's log instead of the terminal."""
-    handler = logging.FileHandler(folder / LOG_NAME, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("bluesky", "ophyd", "loop")]
-    before = [logger.propagate for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.propagate = False
-    try:
-        yield
-    finally:
-        for logger, propagate in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.propagate = propagate
-        handler.close()
 
 
 def _write(path: Path, text: str) -> None:

@@ -134,7 +134,7 @@ class Measured:
         self._factor = torch.linalg.cholesky(covariance + noise * eye)
 
     def explained(self, covariance: Tensor) -> Tensor:
-        """Turn covariances ``(n, p)`` with the points into A ``(n, p)``; what they explain of cov(a, b) is ``A B^T``."""
+        """Turn covariances ``(n, p)`` with the points into A ``(n, p)``: of cov(a, b) they explain ``A B^T``."""
         return torch.linalg.solve_triangular(self._factor, covariance.mT, upper=False).mT
 
 

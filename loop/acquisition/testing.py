@@ -1,4 +1,4 @@
-"""Does an acquisition function do what the loop demands? Tried on a small exact Gaussian process; answers in sentences."""
+"""Does an acquisition function do what the loop demands? Tried on a small exact GP; answers in plain sentences."""
 
 from __future__ import annotations
 

@@ -117,16 +117,16 @@ def run(folder, *, points=7, trouble=None, **kwargs):
             for name, doc in close_unfinished(documents):
                 journal(name, doc)
             history = read_history(read_documents(folder))
-        campaign = Campaign(
-            agent(), experiment, MaxPoints(points), metadata=METADATA, history=history, **kwargs
-        )
+        campaign = Campaign(agent(), experiment, MaxPoints(points), metadata=METADATA, history=history, **kwargs)
         with run_engine(journal) as RE:
             result = RE(campaign.plan())
     return experiment, result.plan_result, read_history(read_documents(folder))
 
 
 def story(history):
-    return [(s.suggestion.to_json() | {"decision_s": 0}, s.observation.to_json() | {"run_uids": 0}) for s in history.steps]
+    return [
+        (s.suggestion.to_json() | {"decision_s": 0}, s.observation.to_json() | {"run_uids": 0}) for s in history.steps
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -3,32 +3,22 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+import textwrap
 from functools import partial
 
 import pytest
+from botorch.models import SingleTaskGP
 
+import loop.acquisition
 from loop.acquisition.registry import BUILTIN, DEFAULTS, available, blame, check_options, find, name_of
 from loop.acquisition.testing import problems
+from loop.agent import Agent
 from loop.errors import PluginError
+from loop.records import Observation, Status
+from loop.space import BoxSpace, Continuous
 
-EXAMPLE = '''
-import torch
-from botorch.acquisition import AcquisitionFunction
-from botorch.utils.transforms import t_batch_mode_transform
-
-
-class MyAcquisition(AcquisitionFunction):
-    """Uncertain places, and among them rather those with a high prediction."""
-
-    def __init__(self, model, context, weight=1.0):
-        super().__init__(model=model)
-        self.weight = weight
-
-    @t_batch_mode_transform(expected_q=1)
-    def forward(self, X):
-        posterior = self.model.posterior(X)
-        return (posterior.variance.sqrt() + self.weight * posterior.mean)[..., 0, 0]
-'''
+# The example that the documentation shows is the one that is tried here.
+EXAMPLE = textwrap.dedent(loop.acquisition.__doc__.split("::\n", 1)[1].split("\n``testing", 1)[0])
 
 
 @pytest.fixture
@@ -64,7 +54,30 @@ def test_a_users_module_works_by_name(folder):
     builder = find("my_module:MyAcquisition", search_path=folder)
     assert name_of(builder) == "my_module:MyAcquisition"
     check_options(builder, {"weight": 2.0}, direction=None)
-    assert problems(builder, options={"weight": 2.0}) == []
+    assert problems(builder, options={"weight": 2.0}, direction="minimise") == []
+
+
+def test_the_documented_example_is_short_and_runs_a_campaign(folder, monkeypatch):
+    assert len([line for line in EXAMPLE.splitlines() if line.strip()]) <= 15
+    (folder / "my_module.py").write_text(EXAMPLE)
+    monkeypatch.chdir(folder)
+
+    def surrogate(train_X, train_Y, train_Yvar=None, *, seed=0):
+        return SingleTaskGP(train_X, train_Y, train_Yvar).eval()
+
+    agent = Agent(
+        BoxSpace([Continuous("x", 0, 10)]),
+        surrogate,
+        "my_module:MyAcquisition",
+        observables=("y",),
+        direction="minimise",
+        n_initial=3,
+        acquisition_options={"weight": 0.5},
+    )
+    for _ in range(10):
+        (s,) = agent.suggest()
+        agent.ingest(Observation(s.id, s.point, Status.MEASURED, {"y": (s.point["x"] - 3) ** 2}))
+    assert min(o.values["y"] for o in agent.measured) < 0.1
 
 
 def test_the_working_directory_is_searched(folder, monkeypatch):
