@@ -1,8 +1,8 @@
 """The campaign's truth on disk: every Bluesky document as one line of JSON, durable before anybody else hears of it.
 
 A line is whole or it is not there: what a killed process left half-written at the end of the file is set aside at the
-next start (file ``documents.torn``) and named in the campaign's notes. When the disk fills, a reserved file gives up its
-space so that what was measured can still be written, and the campaign is told to pause.
+next start (file ``documents.torn``) and named in the campaign's notes. When the disk fills, a reserved file gives up
+its space so that what was measured can still be written, and the campaign is told to pause.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class SearchSpace(Protocol):
 
 
 class Surrogate(Protocol):
-    """Anything that turns data into a fitted BoTorch model: a model class whose constructor fits, a partial of one, a function."""
+    """Turns data into a fitted BoTorch model: a model class whose constructor fits, a partial of one, a function."""
 
     def __call__(self, train_X: Tensor, train_Y: Tensor, train_Yvar: Tensor | None = None, *, seed: int = 0) -> Model:
         """Fit.
@@ -101,7 +101,7 @@ class Evaluation(Protocol):
 
     @property
     def curve(self) -> Any | None:
-        """The reduced curve with attributes ``q`` (1/Å), ``intensity`` and ``sigma``, all ``(k,)``; None if there is none."""
+        """The reduced curve, or None: attributes ``q`` (1/Å), ``intensity`` and ``sigma``, all ``(k,)``."""
 
 
 @runtime_checkable
@@ -112,7 +112,7 @@ class Experiment(Protocol):
     """Names of the values that `evaluate` returns, the objective first."""
 
     def check(self, points: Sequence[Point]) -> None:
-        """Raise, before anything moves, if a device cannot go to one of these points; names device, value and limits."""
+        """Raise, before anything moves, if a device cannot go to one of these points; name device, value and limits."""
         ...
 
     def prepare(self) -> MsgGenerator[Any]:
@@ -161,5 +161,5 @@ class CanSampleOffline(Protocol):
     """An experiment that can also be asked without devices: the same physics and noise, no waiting. For benchmarks."""
 
     def sample(self, point: Point, *, frame_number: int) -> Evaluation:
-        """What `measure` followed by `evaluate` would give."""
+        """Return what `measure` followed by `evaluate` would give."""
         ...

@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
@@ -149,7 +150,7 @@ def test_a_campaign_measures_what_was_asked(undisturbed):
 def test_predictions_precede_measurements_and_the_point_in_flight_is_pending(undisturbed):
     steps = undisturbed[-1].steps
     assert all(s.suggestion.prediction is None for s in steps[:3])
-    for before, step in zip(steps[2:], steps[3:], strict=False):
+    for before, step in pairwise(steps[2:]):
         assert step.suggestion.prediction.sd["y"] > 0
         assert step.suggestion.pending == (before.suggestion.id,)
         assert step.suggestion.based_on == step.suggestion.iteration - 1
@@ -181,7 +182,7 @@ def test_resume_from_every_instant_gives_the_same_campaign(undisturbed, tmp_path
             trouble = {2: "bad frame", 4: "device"}
             if b'"exit_status":"fail"' in b"".join(lines[:cut]):
                 del trouble[4]  # the device has failed already, and does so once
-            experiment, _, resumed = run(folder, trouble=trouble)
+            _, _, resumed = run(folder, trouble=trouble)
             assert [s for s, _ in story(resumed)] == [s for s, _ in expected], cut
             assert [o["values"] for _, o in story(resumed)] == [o["values"] for _, o in expected], cut
             taken = [
