@@ -1,8 +1,8 @@
 """The campaign as a Bluesky plan: suggest, measure, evaluate, ingest, until a stopping rule speaks.
 
 The next decision is taken in a worker thread while the current point is being measured; the point in flight is
-pending for it. So the decision for point k is a function of the outcomes up to k - 2 and of point k - 1 being under way,
-whatever the timing: that is what makes a resumed campaign suggest what an uninterrupted one would have suggested.
+pending for it. So the decision for point k is a function of the outcomes up to k - 2 and of point k - 1 being under
+way, whatever the timing: that is what makes a resumed campaign suggest what an uninterrupted one would have suggested.
 """
 
 from __future__ import annotations

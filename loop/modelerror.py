@@ -34,16 +34,21 @@ class ModelError:
         """What the number is."""
         return "mean predictive sd" if self._truth_of is None else "map RMSE"
 
+    def prepare(self, agent: Agent) -> None:
+        """Choose the points and look up the truth there, once."""
+        if self._points:
+            return
+        candidates = agent.space.candidates
+        self._points = agent.space.random(self._n if candidates is None else min(self._n, len(candidates)), seed=0)
+        if self._truth_of is not None:
+            self._truth = np.asarray(self._truth_of.truth(self._points)[agent.observables[0]])
+
     def __call__(self, agent: Agent) -> float | None:
         """Return the present model's error; None as long as there is no model."""
         if len(agent.measured) < max(2, agent.n_initial - 1):
             return None
         name = agent.observables[0]
-        if not self._points:
-            candidates = agent.space.candidates
-            self._points = agent.space.random(self._n if candidates is None else min(self._n, len(candidates)), seed=0)
-            if self._truth_of is not None:
-                self._truth = np.asarray(self._truth_of.truth(self._points)[name])
+        self.prepare(agent)
         predictions = agent.predict(self._points)
         if self._truth is None:
             return float(np.mean([p.sd[name] for p in predictions]))

@@ -25,6 +25,7 @@ from loop.progress import Header, make_progress
 from loop.provenance import metadata
 from loop.records import Point
 from loop.space import PoolSpace
+from loop.warmup import warm_up
 
 CONFIG_NAME = "campaign.json"
 REPORT_FOLDER = "report"
@@ -126,6 +127,7 @@ def _execute(config: CampaignConfig, folder: Path, *, progress: bool) -> Campaig
         display.started(_header(config, parts, history, folder, error.name))
         for note in _notes(folder):
             display.note(note)
+        warm_up(parts.new_agent(), error)
         feeder = None if config.storage.tiled == "none" else Feeder(folder, config.storage.tiled)
         try:
             with run_engine(journal) as engine, terminated_pauses(engine):

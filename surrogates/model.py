@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -19,7 +20,7 @@ from surrogates.errors import SurrogateError
 from surrogates.inference.base import Engine, MemberPosterior, Problem
 from surrogates.inference.conditioning import ConditionedPosterior
 from surrogates.networks import NetworkEnsemble
-from surrogates.posteriors import mixture_distribution
+from surrogates.posteriors import mixture_distribution, mixture_moments
 from surrogates.priors import LogGrid
 
 
@@ -175,6 +176,37 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
         )
         posterior = GPyTorchPosterior(distribution)
         return posterior if posterior_transform is None else posterior_transform(posterior=posterior, X=X)
+
+    def covariance_with(self, Z: Tensor, *, output: int = 0) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+        """Prepare the covariance of an output with its values at fixed points ``Z (k, d)``.
+
+        The fixed points are evaluated once, and neither their own covariance nor that of the other points is formed:
+        what an acquisition function that looks at the whole space asks for again and again while it is maximised.
+
+        Returns
+        -------
+        callable
+            ``X (n, d)`` to the posterior mean ``(n,)``, variance ``(n,)`` and covariance ``(n, k)`` in original units,
+            without noise, differentiable in X.
+        """
+        if self.batch_shape:
+            raise SurrogateError(f"covariance_with needs a model without fantasies, got batch shape {self.batch_shape}")
+        check_points(Z, self._X.shape[-1])
+        with torch.no_grad():
+            fixed = self._posterior.evaluate(Z.double())
+
+        def at(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            check_points(X, self._X.shape[-1])
+            mean, variance, covariance = mixture_moments(self._posterior.evaluate(X.double()), fixed, self.num_outputs)
+            shift, scale = self._shift[output], self._scale[output]
+            found = (
+                shift + scale * mean[output],
+                scale.square() * variance[output],
+                scale.square() * covariance[output],
+            )
+            return tuple(t.to(X.dtype) for t in found)  # type: ignore[return-value]
+
+        return at
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, noise: Tensor | None = None, **kwargs: Any) -> Self:
         """Model given further values, scales kept: exact Gaussian algebra for each member.

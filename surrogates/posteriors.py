@@ -51,6 +51,12 @@ def mixture_covariance(left: Belief, right: Belief, outputs: int) -> Tensor:
     return covariance + a.mT @ b / a.shape[-2]
 
 
+def mixture_moments(left: Belief, right: Belief, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance ``(m, q)`` at the points of one belief, and covariance ``(m, q, q')`` with those of another."""
+    mean, variance = mixture_mean(left, outputs), mixture_variance(left, outputs)
+    return mean, variance + _JITTER, mixture_covariance(left, right, outputs)
+
+
 class LazyCovariance(LinearOperator):
     """A covariance of which only the variances are known until somebody asks for more.
 

@@ -6,6 +6,7 @@ surrogate. For a mixture the law of total (co)variance counts the members' disag
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Protocol, runtime_checkable
 
@@ -76,38 +77,61 @@ def joint(model: Model, X: Tensor, *, transform: PosteriorTransform | None = Non
 
 
 @runtime_checkable
-class HasCrossCovariance(Protocol):
-    """A model that gives the covariance between two sets of points without the joint covariance of their union.
+class HasCovarianceWith(Protocol):
+    """A model that gives covariances with fixed points without forming the joint covariance of everything.
 
     Optional, and only a matter of speed: BoTorch's models have no such method.
     """
 
-    def cross_covariance(self, X: Tensor, Z: Tensor, *, output: int = 0) -> Tensor:
-        """Covariance ``(n, k)`` of a latent output between ``(n, d)`` and ``(k, d)`` points, differentiable."""
+    def covariance_with(self, Z: Tensor, *, output: int = 0) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+        """Prepare for fixed points ``(k, d)`` a function of ``(n, d)`` points.
+
+        It returns an output's mean ``(n,)``, its variance ``(n,)`` without noise and its covariance ``(n, k)``,
+        differentiable.
+        """
         ...
+
+
+class Cross:
+    """Posterior moments of the objective at any points, and its covariance with fixed others.
+
+    Parameters
+    ----------
+    model
+        Whatever can be prepared for the fixed points is prepared once.
+    Z
+        ``(k, d)`` fixed points.
+    transform
+        It may turn the objective's sign, nothing else: `AcquisitionContext.posterior_transform` does no more.
+    """
+
+    def __init__(self, model: Model, Z: Tensor, *, transform: PosteriorTransform | None = None) -> None:
+        self._model, self._Z, self._transform = model, Z, transform
+        self._prepared = model.covariance_with(Z) if isinstance(model, HasCovarianceWith) else None
+        self._sign = 1.0
+        if transform is not None:
+            first = torch.eye(1, model.num_outputs, dtype=Z.dtype)
+            self._sign = float(transform.evaluate(first))
+
+    def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(n, d)`` points to mean ``(n,)``, variance ``(n,)`` and covariance ``(n, k)``."""
+        if self._prepared is not None:
+            mean, variance, covariance = self._prepared(X)
+            return self._sign * mean, variance, covariance
+        n, k, Z = len(X), len(self._Z), self._Z.to(X)
+        if n * (1 + k) ** 2 < (n + k) ** 2:
+            own = torch.cat([X.unsqueeze(-2), Z.expand(n, k, -1)], dim=-2)
+            mean, joined = joint(self._model, own, transform=self._transform)
+            return mean[:, 0], joined[:, 0, 0], joined[:, 0, 1:]
+        mean, joined = joint(self._model, torch.cat([X, Z]), transform=self._transform)
+        return mean[:n], joined.diagonal()[:n], joined[:n, n:]
 
 
 def cross(
     model: Model, X: Tensor, Z: Tensor, *, transform: PosteriorTransform | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Posterior moments of the objective at ``(n, d)`` points, and its covariance with ``(k, d)`` others.
-
-    The transform may turn the objective's sign, nothing else: `AcquisitionContext.posterior_transform` does no more.
-
-    Returns
-    -------
-    mean, variance, covariance
-        ``(n,)``, ``(n,)`` and ``(n, k)``.
-    """
-    n, k = len(X), len(Z)
-    if isinstance(model, HasCrossCovariance):
-        mean, variance = moments(model, X.unsqueeze(-2), transform=transform)
-        return mean.reshape(n), variance.reshape(n), model.cross_covariance(X, Z)
-    if n * (1 + k) ** 2 < (n + k) ** 2:
-        mean, covariance = joint(model, torch.cat([X.unsqueeze(-2), Z.expand(n, k, -1)], dim=-2), transform=transform)
-        return mean[:, 0], covariance[:, 0, 0], covariance[:, 0, 1:]
-    mean, covariance = joint(model, torch.cat([X, Z]), transform=transform)
-    return mean[:n], covariance.diagonal()[:n], covariance[:n, n:]
+    """`Cross` for a single use: mean ``(n,)`` and variance ``(n,)`` at X, covariance ``(n, k)`` with Z."""
+    return Cross(model, Z, transform=transform)(X)
 
 
 class Measured:

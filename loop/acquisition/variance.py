@@ -9,7 +9,7 @@ from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
 from loop.acquisition.context import AcquisitionContext
-from loop.acquisition.moments import Measured, cross, moments, noise_variance
+from loop.acquisition.moments import Cross, Measured, moments, noise_variance
 from loop.errors import PluginError
 
 _NOISE_POINTS = 64
@@ -35,6 +35,7 @@ class MaximumVariance(AcquisitionFunction):
         if context.X_pending is not None:
             noise = noise_variance(model, context.reference[:_NOISE_POINTS], transform=self.transform)
             self.pending = Measured(model, context.X_pending, noise, self.transform)
+            self.cross = Cross(model, context.X_pending, transform=self.transform)
 
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ class MaximumVariance(AcquisitionFunction):
             mean, variance = (t.squeeze(-1).squeeze(-1) for t in moments(self.model, X, transform=self.transform))
         else:
             flat = X.reshape(-1, X.shape[-1])
-            mean, variance, between = cross(self.model, flat, self.pending.points.to(X), transform=self.transform)
+            mean, variance, between = self.cross(flat)
             variance = (variance - self.pending.explained(between).square().sum(dim=-1)).reshape(X.shape[:-2])
             mean = mean.reshape(X.shape[:-2])
         return mean, variance.clamp_min(torch.finfo(X.dtype).tiny)
@@ -86,8 +87,10 @@ class IntegratedVariance(AcquisitionFunction):
         if context.X_pending is not None:
             self.pending = Measured(model, context.X_pending, self.noise, self.transform)
             with torch.no_grad():
-                between = cross(model, self.reference, context.X_pending, transform=self.transform)[2]
+                between = Cross(model, context.X_pending, transform=self.transform)(self.reference)[2]
             self.reference_explained = self.pending.explained(between)
+        fixed = self.reference if self.pending is None else torch.cat([self.reference, self.pending.points])
+        self.cross = Cross(model, fixed, transform=self.transform)
         self.weights = torch.ones(len(self.reference), dtype=self.reference.dtype)
         if gradient:
             slope = mean_slope(model, self.reference, context)
@@ -97,8 +100,7 @@ class IntegratedVariance(AcquisitionFunction):
     def forward(self, X: Tensor) -> Tensor:
         """``(b, 1, d)`` to the mean reduction ``(b,)``, in the objective's unit squared."""
         flat = X.reshape(-1, X.shape[-1])
-        fixed = self.reference if self.pending is None else torch.cat([self.reference, self.pending.points])
-        _, own, between = cross(self.model, flat, fixed.to(X), transform=self.transform)
+        _, own, between = self.cross(flat)
         if self.pending is not None:
             between, with_pending = between.tensor_split([len(self.reference)], dim=-1)
             explained = self.pending.explained(with_pending)
