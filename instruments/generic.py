@@ -96,7 +96,7 @@ class DeviceExperiment:
     def check(self, points: Sequence[Point]) -> None:
         """Raise LimitsError, before anything moves, if a mover cannot go to one of these points.
 
-        A mover is asked through its ``check_value``, else by its ``limits``; one that has neither is trusted.
+        A mover is asked through its ``check_value`` and its ``limits``; one that has neither is trusted.
         """
         reach = {parameter: _Reach(device) for parameter, device in self.movers.items()}
         check_points(points, reach, ignore_others=SAMPLE in self.movers)
@@ -254,8 +254,8 @@ class _Reach:
 
     def check_value(self, pos: Any) -> None:
         if hasattr(self._device, "check_value"):
+            # Of a plain ophyd Device it agrees to everything: the limits have to be looked at all the same.
             self._device.check_value(pos)
-            return
         limits = _limits(self._device)
         if limits is not None and not limits[0] <= pos <= limits[1]:
             raise ValueError(f"{self.name} goes from {limits[0]:g} to {limits[1]:g}, not to {pos}")

@@ -75,7 +75,8 @@ class Match:
     and is not in their sigma. Without effect if `shape_only`."""
     where: Mapping[str, Any] | None = None
     """Row of a parquet file that holds one curve a row, such as ``{"uuid": "..."}``."""
-    _target: Curve = field(init=False, repr=False, compare=False)
+    target_curve: Curve = field(init=False, repr=False, compare=False)
+    """The target's usable points, as given."""
 
     def __post_init__(self) -> None:
         """Check options and read the target."""
@@ -91,10 +92,11 @@ class Match:
             )
         target = read_curve(self.target, where=self.where)
         good = np.isfinite(target.intensity)
+        target = Curve(target.q[good], target.intensity[good], target.sigma[good])
+        object.__setattr__(self, "target_curve", target)
         # Its error bars do not matter: what decides is how well the measured curve is known.
-        target = Curve(target.q[good], target.intensity[good], np.ones(int(good.sum())))
-        object.__setattr__(self, "_target", target)
-        self._target_bins(self._bin("match: the target", target))
+        even = Curve(target.q, target.intensity, np.ones(len(target.q)))
+        self._target_bins(self._bin("match: the target", even))
 
     @property
     def unit(self) -> str:
@@ -109,7 +111,7 @@ class Match:
 
     def __call__(self, curve: Curve) -> tuple[float, float]:
         """Return the distance and its standard deviation."""
-        binned = self._bin("match", curve.between(self._target.q[0], self._target.q[-1]))
+        binned = self._bin("match", curve.between(self.target_curve.q[0], self.target_curve.q[-1]))
         r, s, noise = self._residuals(binned)
         w = binned.weight
         scale = 0.0 if self.shape_only else self.scale_sd
@@ -169,7 +171,7 @@ class Match:
 
     def _target_bins(self, binned: _Binned) -> np.ndarray:
         """Average the target over the same points with the same weights: a steep curve's bins then agree exactly."""
-        target = self._target
+        target = self.target_curve
         if np.all(target.intensity > 0):
             there = np.exp(np.interp(np.log(binned.q), np.log(target.q), np.log(target.intensity)))
         else:

@@ -13,7 +13,7 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus, MsgGenerator, RunEngineControlException, short_uid
 from ophyd.utils import StatusTimeoutError
 
-from instruments.errors import InstrumentError
+from instruments.errors import FrameWriteError, InstrumentError
 
 OPEN, CLOSED = "Open", "Closed"
 SHUTTER_TIMEOUT_S = 30.0
@@ -62,6 +62,8 @@ def measure_point(
     ------
     DeviceError
         If a device fails; the run is closed as failed, with the same words as its reason.
+    FrameWriteError
+        If the frame cannot be stored; the run is closed as aborted, with the same words as its reason.
     """
     return (
         yield from expose_run(
@@ -103,7 +105,9 @@ def expose_run(
         if isinstance(error, RunEngineControlException):
             yield from bps.close_run(exit_status=error.exit_status, reason=str(error))
         else:
-            yield from bps.close_run(exit_status="fail", reason=explain(error))
+            # A frame that could not be stored says nothing about the point: such a run is aborted, not failed.
+            storage = isinstance(error.__cause__ or error, FrameWriteError)
+            yield from bps.close_run(exit_status="abort" if storage else "fail", reason=explain(error))
 
     def run() -> MsgGenerator[str | None]:
         uid = yield from bps.open_run(md=dict(metadata or {}))

@@ -215,6 +215,11 @@ class ReplayExperiment:
         self.check(points)
         return observe([self._sound_curve(point) for point in points], self._observables)
 
+    @property
+    def target(self) -> Curve | None:
+        """The curve that the objective compares with, if it does."""
+        return getattr(self._observables[self.observables[0]], "target_curve", None)
+
     def describe(self) -> dict[str, Any]:
         """Plain JSON: whose data, and the devices that play them back."""
         recording = self.recording

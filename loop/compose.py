@@ -146,9 +146,9 @@ def _pool(config: CampaignConfig, recording: RecordedCurves) -> PoolSpace:
         features = recording.table[columns].to_numpy(dtype=float)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"space.features: expected columns of numbers, found {columns}: {error}.") from error
-    return PoolSpace(
-        recording.ids, features, config.space.names, tuple(symbol(unit) for unit in config.space.units.values())
-    )
+    units = [symbol(feature.unit) for feature in config.space.features.values()]
+    scales = [feature.scale for feature in config.space.features.values()]
+    return PoolSpace(recording.ids, features, config.space.names, units, scales)
 
 
 def _observables(config: CampaignConfig, build: Callable[[str, Component], Observable]) -> dict[str, Observable]:

@@ -8,8 +8,10 @@ way, whatever the timing: that is what makes a resumed campaign suggest what an 
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Thread
@@ -30,6 +32,15 @@ from loop.records import Observation, Status, Suggestion
 from loop.stopping import StoppingRule, StopState
 
 T = TypeVar("T")
+
+STORAGE_FAILURES = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+)
+"""What the operating system says when a file cannot be written: never a point's fault."""
+NOT_A_DEVICES_FAILURE = (RunEngineControlException, IllegalMessageSequence, JournalError)
+"""Raised through the plan, and to be let through: a person's abort, a plan's own mistake, a journal that cannot go on."""
+
+log = logging.getLogger(__name__)
 
 
 class Guard(Protocol):
@@ -118,8 +129,7 @@ class _Run:
         try:
             token = yield from bps.subscribe("all", self.collector)
             yield from self.decisions.open({**self.campaign.metadata, **self._metadata(None)})
-            yield from self._prepare()
-            reason = yield from bpp.finalize_wrapper(self._loop(worker), self.experiment.finish)
+            reason = yield from bpp.finalize_wrapper(self._prepared(worker), self.experiment.finish)
             yield from self.decisions.close(reason)
             yield from bps.unsubscribe(token)
         finally:
@@ -127,15 +137,41 @@ class _Run:
             worker.shutdown(wait=False, cancel_futures=True)
         return reason
 
+    def _prepared(self, worker: Executor) -> MsgGenerator[str]:
+        yield from self._prepare()
+        return (yield from self._loop(worker))
+
     def _prepare(self) -> MsgGenerator[None]:
+        """Prepare, or take up what was prepared; failures are tried again as a point's, then the campaign pauses."""
         history = self.campaign.history
         runs = history.preparation if history else ()
-        if not runs:
-            metadata = {**self._metadata(None), "purpose": PREPARATION}
-            yield from bpp.set_run_key_wrapper(bpp.inject_md_wrapper(self.experiment.prepare(), metadata), PREPARATION)
-            runs = tuple(self.collector.take())
-        self.experiment.restore(runs)
-        yield from bps.checkpoint()
+        failures = 0
+        while True:
+            try:
+                if not runs:
+                    yield from self._pause_if_guarded()
+                    runs = yield from self._take_preparation()
+                self.experiment.restore(runs)
+            except NOT_A_DEVICES_FAILURE:
+                raise
+            except Exception as error:
+                # What an earlier process prepared may be spoilt as well: a file is gone, say. It is taken anew.
+                runs, failures = (), failures + 1
+                log.exception("preparing")
+                why = f"preparing failed: {error}"
+            else:
+                yield from bps.checkpoint()
+                return
+            self.collector.take()
+            if failures % self.campaign.attempts:
+                self.progress.note(why)
+            else:
+                yield from self._pause(f"{why} Look at the instrument, then resume.")
+
+    def _take_preparation(self) -> MsgGenerator[tuple[RunDocuments, ...]]:
+        metadata = {**self._metadata(None), "purpose": PREPARATION}
+        yield from bpp.set_run_key_wrapper(bpp.inject_md_wrapper(self.experiment.prepare(), metadata), PREPARATION)
+        return tuple(self.collector.take())
 
     def _loop(self, worker: Executor) -> MsgGenerator[str]:
         upcoming: Future[list[Suggestion]] | None = None
@@ -163,7 +199,8 @@ class _Run:
             upcoming = None
             if self.campaign.stopping.reason(self._state(in_flight=1)) is None:
                 upcoming = worker.submit(self._decide)
-            observation = step.observation
+            known = step.observation
+            observation = known
             if observation is None:
                 observation = yield from self._finish(step)
                 yield from self.decisions.outcome(observation)
@@ -173,7 +210,9 @@ class _Run:
             self.agent.ingest(observation)
             self.progress.finished(step.suggestion, observation, idle_s=step.idle_s, model_error=self.error)
             step = None
-            yield from self._pause_if_failing(observation)
+            if known is None:
+                # Not for what an earlier process saw fail: whoever resumed has looked.
+                yield from self._pause_if_failing(observation)
 
     def _rebuild_agent(self) -> Step | None:
         """Replay what the journal tells; return the last step, which the loop takes up where it was left."""
@@ -240,22 +279,25 @@ class _Run:
             "frame_number": self.frame,
         }
         plan = self.experiment.measure(suggestion.point, frame_number=self.frame, metadata=metadata)
+        blocked = ""
         try:
             yield from bpp.set_run_key_wrapper(plan, MEASUREMENT)
-        except (RunEngineControlException, IllegalMessageSequence, JournalError):
+        except NOT_A_DEVICES_FAILURE:
             raise
         except Exception as error:
             runs = self.collector.take()
-            if not runs or runs[-1][-1][0] != "stop":
-                # Not a device's failure: the plan could not even open or close its run.
-                raise
-            self.progress.note(f"point {suggestion.iteration}: {error}")
+            log.exception("point %d", suggestion.iteration)
+            if not _counts_as_attempt(runs, error):
+                # Another point would fare no better.
+                blocked = f"point {suggestion.iteration}: {error}"
         else:
             runs = self.collector.take()
         finally:
             self.beam_free = time.monotonic()
         self.frame += sum(has_event(run) for run in runs)
         yield from bps.checkpoint()
+        if blocked:
+            yield from self._pause(f"{blocked}. Nothing measured is lost; mend it, then resume.")
         return runs
 
     def _evaluate(self, run: RunDocuments) -> MsgGenerator[Evaluation]:
@@ -321,6 +363,16 @@ class _Run:
             "iteration": None if suggestion is None else suggestion.iteration,
             "suggestion_id": None if suggestion is None else suggestion.id,
         }
+
+
+def _counts_as_attempt(runs: Sequence[RunDocuments], error: Exception) -> bool:
+    """Whether a measurement that raised has told something about its point.
+
+    It has not if it never opened a run, was closed as aborted, or the frame could not be stored.
+    """
+    if not runs or runs[-1][-1][0] != "stop" or runs[-1][-1][1]["exit_status"] != "fail":
+        return False
+    return not (isinstance(error, OSError) and error.errno in STORAGE_FAILURES)
 
 
 def _fulfil(future: Future[T], function: Callable[..., T], *args: Any) -> None:

@@ -96,6 +96,7 @@ class Journal:
         self.low_space = False
         """Whether the reserve had to be used: pause, free some space, then call `restore_reserve`."""
         self._listeners: list[Listener] = []
+        self._broken: JournalError | None = None
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,22 +121,20 @@ class Journal:
         ------
         StorageFullError
             If not even the reserve sufficed. The file ends with the last whole line.
+        JournalError
+            If it cannot be written for another reason, or an earlier one could not: a journal with a gap is none.
         """
-        line = to_line(name, doc)
+        if self._broken is not None:
+            raise self._broken
         try:
-            self._append(line.encode(), sync=name in DURABLE)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise JournalError(f"{self.path}: cannot write ({error.strerror}).") from error
-            self.low_space = True
-            (self.folder / RESERVE_NAME).unlink(missing_ok=True)
-            try:
-                self._append(line.encode(), sync=True)
-            except OSError as second:
-                raise StorageFullError(
-                    f"{self.path}: the disk is full ({second.strerror}). Everything before this document stands. "
-                    f"Free some space, then: beamloop resume {self.folder}"
-                ) from second
+            line = to_line(name, doc)
+            self._write(line.encode(), sync=name in DURABLE)
+        except JournalError as error:
+            self._broken = error
+            raise
+        except (TypeError, ValueError) as error:
+            self._broken = JournalError(f"{self.path}: cannot take a {name} document: {error}")
+            raise self._broken from error
         for listener in self._listeners:
             listener(name, json.loads(line)[1])
 
@@ -167,6 +166,24 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
             (self.folder / RESERVE_NAME).unlink(missing_ok=True)
+
+    def _write(self, data: bytes, *, sync: bool) -> None:
+        """Append; when the disk is full, at the expense of the reserve."""
+        try:
+            self._append(data, sync=sync)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise JournalError(f"{self.path}: cannot write ({error.strerror}).") from error
+        self.low_space = True
+        (self.folder / RESERVE_NAME).unlink(missing_ok=True)
+        try:
+            self._append(data, sync=True)
+        except OSError as error:
+            raise StorageFullError(
+                f"{self.path}: the disk is full ({error.strerror}). Everything before this document stands. "
+                f"Free some space, then: beamloop resume {self.folder}"
+            ) from error
 
     def _append(self, data: bytes, *, sync: bool) -> None:
         start = os.fstat(self._fd).st_size

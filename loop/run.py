@@ -26,6 +26,7 @@ from loop.provenance import metadata
 from loop.records import Point
 from loop.space import PoolSpace
 from loop.warmup import warm_up
+from loop.wording import symbol
 
 CONFIG_NAME = "campaign.json"
 REPORT_FOLDER = "report"
@@ -61,14 +62,15 @@ def run_campaign(config: CampaignConfig, folder: Path, *, progress: bool = True)
     """
     if (folder / FILE_NAME).exists():
         raise JournalError(f"{folder}: there is a campaign here already. To go on with it: beamloop resume {folder}")
+    parts = _build(config, folder)  # what cannot be built leaves no folder behind
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / CONFIG_NAME, to_json(config))
-    return _execute(config, folder, progress=progress)
+    return _execute(parts, folder, progress=progress)
 
 
 def resume_campaign(folder: Path, *, progress: bool = True) -> CampaignResult:
     """Go on with a campaign, whatever ended its process."""
-    return _execute(_config_of(folder), folder, progress=progress)
+    return _execute(_build(_config_of(folder), folder), folder, progress=progress)
 
 
 def check_campaign(config: CampaignConfig, folder: Path = Path()) -> list[str]:
@@ -104,10 +106,16 @@ def write_report(folder: Path) -> Path:
     return write(findings, history, folder / REPORT_FOLDER)
 
 
-def _execute(config: CampaignConfig, folder: Path, *, progress: bool) -> CampaignResult:
+def _build(config: CampaignConfig, folder: Path) -> Parts:
+    """Build everything, and ask the devices whether they reach the whole space."""
     _configure(config)
     parts = compose(config, folder)
     parts.experiment.check(_extremes(parts))
+    return parts
+
+
+def _execute(parts: Parts, folder: Path, *, progress: bool) -> CampaignResult:
+    config = parts.config
     with Journal(folder) as journal, logging_to(folder):
         history = _history(folder, journal)
         display = make_progress("auto" if progress else "none")
@@ -186,13 +194,13 @@ def _header(config: CampaignConfig, parts: Parts, history: History | None, folde
         campaign=config.name,
         objective=f"{verb} {objective.observable}",
         observable=objective.observable,
-        observable_unit=unit,
+        observable_unit=symbol(unit),
         parameter_units=dict(zip(parts.space.names, parts.space.units, strict=True)),
         seed=config.seed,
         budget=config.stopping.points,
         elapsed_s=history.elapsed_s if history else 0.0,
         error_name=error_name,
-        error_unit=unit,
+        error_unit=symbol(unit),
         folder=str(folder),
     )
 

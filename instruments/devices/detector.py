@@ -17,6 +17,7 @@ from instruments.devices.beamline import Beamline
 from instruments.devices.exposure import ExposingDevice, Job
 from instruments.devices.faults import Fault
 from instruments.devices.signals import SoftSignal, SoftSignalRO
+from instruments.errors import FrameWriteError
 from instruments.frames import DATASET, frame_name, write_frame
 
 SATURATED = 2**20 - 1
@@ -75,7 +76,7 @@ class SaxsDetector(ExposingDevice):
         image = _spoil(np.asarray(exposure.image), fault)
         path = self.folder / frame_name(series, job.number)
         if fault is Fault.DISK_FULL:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            raise FrameWriteError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if job.cancelled.is_set():
             return None
         write_frame(path, image, exposure_s=job.exposure_s)

@@ -54,6 +54,9 @@ class Feature(Section):
     """Unit of the recorded numbers."""
     column: str | None = None
     """Column of the table that holds it; null: the column of the same name."""
+    scale: Literal["linear", "log", "rank"] = "linear"
+    """What the model sees of it: the number, its logarithm, or its rank among the samples (for a feature that is sampled
+    densely in some places and sparsely in others)."""
 
 
 class PoolSpace(Section):

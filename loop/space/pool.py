@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch.quasirandom import SobolEngine
 from loop.errors import SpaceError
 from loop.records import Point
 from loop.space._common import SAMPLE, check_names, number
+
+Scale = Literal["linear", "log", "rank"]
 
 
 class PoolSpace:
@@ -33,6 +36,9 @@ class PoolSpace:
         The ``d`` features' names.
     units
         The ``d`` features' units; empty strings when left out.
+    scales
+        What the model sees of each feature: ``"linear"`` (the number; the default), ``"log"``, or ``"rank"`` among the
+        samples, which spreads a densely sampled stretch over as much of the axis as it has samples.
 
     Raises
     ------
@@ -46,6 +52,7 @@ class PoolSpace:
         features: NDArray[np.float64] | Sequence[Sequence[float]],
         names: Sequence[str],
         units: Sequence[str] = (),
+        scales: Sequence[Scale] = (),
     ) -> None:
         self.ids = tuple(str(i) for i in ids)
         self.names: tuple[str, ...] = tuple(names)
@@ -71,13 +78,29 @@ class PoolSpace:
             twice = next(i for i in self.ids if self.ids.count(i) > 1)
             raise SpaceError(f"pool: the id {twice!r} is used {self.ids.count(twice)} times; ids must be distinct")
         self.features.flags.writeable = False
-        low, high = self.features.min(axis=0), self.features.max(axis=0)
+        self.scales: tuple[Scale, ...] = tuple(scales or ["linear"] * len(self.names))
+        seen = self._as_seen()
+        low, high = seen.min(axis=0), seen.max(axis=0)
         constant = high == low
         span = np.where(constant, 1.0, high - low)
         # A feature that never varies says nothing: the middle of its axis keeps it inside the cube.
-        scaled = np.where(constant, 0.5, (self.features - low) / span)
+        scaled = np.where(constant, 0.5, (seen - low) / span)
         self._rows = torch.from_numpy(scaled)
         self.candidates: Tensor | None = self._rows
+
+    def _as_seen(self) -> NDArray[np.float64]:
+        """Return the features on the scales that the model sees."""
+        if len(self.scales) != len(self.names):
+            raise SpaceError(f"pool: {len(self.scales)} scales for {len(self.names)} features {list(self.names)}")
+        columns = []
+        for name, scale, values in zip(self.names, self.scales, self.features.T, strict=True):
+            if scale == "log" and values.min() <= 0:
+                row = int(values.argmin())
+                raise SpaceError(
+                    f"pool: feature {name!r} is to be seen on a log scale, but sample {self.ids[row]!r} has {values[row]:g}"
+                )
+            columns.append({"linear": lambda v: v, "log": np.log, "rank": rankdata}[scale](values))
+        return np.stack(columns, axis=1)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from ophyd.sim import SynAxis, SynSignal
-from ophyd.status import Status
+from ophyd.status import DeviceStatus
 
 from instruments.errors import InstrumentError, LimitsError
 from instruments.generic import DeviceExperiment
@@ -41,8 +42,8 @@ class StuckAxis(SynAxis):
 
     stops = 0
 
-    def set(self, value: float) -> Status:
-        return Status(self)
+    def set(self, value: float) -> DeviceStatus:
+        return DeviceStatus(self)
 
     def stop(self, *, success: bool = False) -> None:
         self.stops += 1
@@ -51,8 +52,8 @@ class StuckAxis(SynAxis):
 class BrokenSignal(SynSignal):
     """A detector whose trigger fails at once."""
 
-    def trigger(self) -> Status:
-        status = Status(self)
+    def trigger(self) -> DeviceStatus:
+        status = DeviceStatus(self)
         status.set_exception(RuntimeError("no high voltage"))
         return status
 
@@ -60,8 +61,30 @@ class BrokenSignal(SynSignal):
 class SleepySignal(SynSignal):
     """A detector that never answers its trigger."""
 
-    def trigger(self) -> Status:
-        return Status(self)
+    def trigger(self) -> DeviceStatus:
+        return DeviceStatus(self)
+
+
+class PausingSignal(SynSignal):
+    """A detector during whose first exposure somebody asks for a pause; it ends after that."""
+
+    engine: RunEngine
+    pauses = 1
+
+    def trigger(self) -> DeviceStatus:
+        status = DeviceStatus(self)
+        if not self.pauses:
+            status.set_finished()
+            return status
+        self.pauses -= 1
+
+        def pause() -> None:
+            # Returns once the engine has paused; the exposure that was under way ends after that.
+            self.engine.request_pause()
+            status.set_finished()
+
+        threading.Thread(target=pause, daemon=True).start()
+        return status
 
 
 @pytest.fixture
@@ -212,30 +235,28 @@ def test_a_detector_that_fails(engine: Any, x: SynAxis, kind: Any, words: str) -
     assert documents[-1][1]["exit_status"] == "success"
 
 
-def test_a_pause_during_the_moves_rewinds_and_measures_once(engine: Any, x: SynAxis) -> None:
+def test_a_pause_during_the_exposure_rewinds_and_measures_once(engine: Any, x: SynAxis) -> None:
     RE, documents = engine
-    pauses = iter([True])
-
-    def value() -> float:
-        if next(pauses, False):
-            RE.request_pause()
-        return 1.0
-
-    here = experiment(SynSignal(func=value, name="det"), x)
+    detector = PausingSignal(func=lambda: 1.0, name="det")
+    detector.engine = RE
+    here = experiment(detector, x)
     with pytest.raises(RunEngineInterrupted):
         measure(RE, here)
     RE.resume()
     assert [name for name, _ in documents].count("event") == 1
+    assert documents[-1][1]["exit_status"] == "success"
     assert here.evaluate(documents).accepted
 
 
 def test_an_abort_closes_the_run_as_aborted(engine: Any, x: SynAxis) -> None:
     RE, documents = engine
-    here = experiment(SynSignal(func=lambda: RE.request_pause() or 1.0, name="det"), x)
+    detector = PausingSignal(func=lambda: 1.0, name="det")
+    detector.engine = RE
     with pytest.raises(RunEngineInterrupted):
-        measure(RE, here)
+        measure(RE, experiment(detector, x))
     RE.abort("enough")
     assert documents[-1][1]["exit_status"] == "abort"
+    assert not any(name == "event" for name, _ in documents)
 
 
 def test_prepare_and_finish_measure_nothing(engine: Any, detector: SynSignal, x: SynAxis) -> None:
@@ -290,6 +311,6 @@ def test_a_campaign_on_ones_own_devices(engine: Any, x: SynAxis) -> None:
     )
     assert RE(Campaign(agent, here, MaxPoints(10)).plan()).plan_result == "10 points are measured"
     assert max(o.values["det"] for o in agent.measured) > 0.98
-    measured = [doc["data"]["x"] for name, doc in documents if name == "event" and "det" in doc["data"]]
+    measured = [doc["data"]["x"] for name, doc in documents if name == "event" and "x" in doc["data"]]
     # The synthetic axis keeps three digits.
     np.testing.assert_allclose(measured, [o.point["x"] for o in agent.measured], atol=1e-3)

@@ -207,3 +207,17 @@ def test_a_pool_knows_its_samples_by_id():
 def test_a_pools_features_cannot_be_changed():
     with pytest.raises(ValueError, match="read-only"):
         POOL.features[0, 0] = 5
+
+
+def test_a_feature_is_seen_on_its_scale():
+    features = [[1.0, 1.0, 1.0], [10.0, 10.0, 2.0], [100.0, 11.0, 3.0], [1000.0, 1000.0, 4.0]]
+    pool = PoolSpace("abcd", features, ["a", "b", "c"], scales=["log", "rank", "linear"])
+    assert all(column.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1]) for column in pool.candidates.T)
+    assert pool.at(2) == {"sample": "c", "a": 100.0, "b": 11.0, "c": 3.0}
+
+
+def test_scales_that_cannot_be_are_refused():
+    with pytest.raises(SpaceError, match=r"'x'.*log scale.*'b' has 0"):
+        PoolSpace("ab", [[1.0], [0.0]], ["x"], scales=["log"])
+    with pytest.raises(SpaceError, match="2 scales for 1 features"):
+        PoolSpace("ab", [[1.0], [2.0]], ["x"], scales=["log", "rank"])
