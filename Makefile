@@ -13,7 +13,7 @@ EXTRAS := beamline,scale,dashboard,dev
 
 # The interpreter for the environment: `make demo PYTHON=/path/to/python3.12` chooses another.
 PYTHON ?=
-# Where to look for torch besides the usual index, e.g. https://download.pytorch.org/whl/cpu for the build without CUDA.
+# Where to look for torch besides the usual index: the address of an index of builds without CUDA, say.
 TORCH_INDEX ?=
 TORCH := torch==2.13.0
 # Processes that share the tests (one per core), each with one thread for numerics.

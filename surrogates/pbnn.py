@@ -79,20 +79,15 @@ class PBNN(NetworkEnsembleModel):
 
     Notes
     -----
-    The posterior that acquisition functions see is *one* Gaussian with the mixture's mean and covariance: mean of
-    the members'
-    covariances plus covariance of their means. BoTorch's other way, an ensemble posterior with a member dimension
-    (`_is_ensemble`),
-    averages acquisition values over members, so that the variance a mapping acquisition sees would be the average
-    member's, without their
-    disagreement; that is most of the uncertainty far from data.
+    The posterior that acquisition functions see is *one* Gaussian with the mixture's mean and covariance: mean of the
+    members' covariances plus covariance of their means. BoTorch's other way, an ensemble posterior with a member
+    dimension (`_is_ensemble`), averages acquisition values over members, so that the variance a mapping acquisition
+    sees would be the average member's, without their disagreement; that is most of the uncertainty far from data.
 
-    `condition_on_observations` and `fantasize` update every member exactly at the scales already inferred, in
-    batches and with gradients;
-    `update` also infers the scales anew, trunks kept. After conditioning, the posterior variance does depend on the
-    values conditioned on, through the disagreement of the members: give `qNegIntegratedPosteriorVariance` a sampler
-    with
-    several draws where that matters.
+    `condition_on_observations` and `fantasize` update every member exactly at the scales already inferred, in batches
+    and with gradients; `update` also infers the scales anew, trunks kept. After conditioning, the posterior variance
+    does depend on the values conditioned on, through the disagreement of the members: give
+    `qNegIntegratedPosteriorVariance` a sampler with several draws where that matters.
 
     Raises
     ------
@@ -169,9 +164,8 @@ class PBNN(NetworkEnsembleModel):
         """Return what was inferred, as plain numbers.
 
         ``log_evidence`` (mean over members, standardised units), ``noise_sd`` (original units), ``prior_sd`` (of the
-        function, original units),
-        ``member_spread`` (sd over members of the log evidence), ``fit_s``, ``engine``. With several outputs the
-        first four carry ``.0``, ``.1`` ...
+        function, original units), ``member_spread`` (sd over members of the log evidence), ``fit_s``, ``engine``. With
+        several outputs the first four carry ``.0``, ``.1`` ...
         """
         found: dict[str, float | str] = {
             "engine": self._engine.name,
