@@ -13,20 +13,24 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 from loop.errors import JournalError
 from loop.journal import FILE_NAME
 
 EMBEDDED = "embedded"
 FOLDER_NAME = "catalog"
+FRAMES_NAME = "frames"
 LOG_NAME = "catalogue.log"
 KEY_VARIABLE = "BEAMLOOP_TILED_API_KEY"
 POLL_S = 0.1
@@ -119,6 +123,10 @@ def open_catalogue(folder: Path, target: str) -> Iterator[Any]:
         return
     import secrets
 
+    with warnings.catch_warnings():
+        # Tiled reaches its own server through Starlette's test client, which would like another HTTP library.
+        warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
+        import starlette.testclient  # noqa: F401
     from tiled.catalog import from_uri as catalog_from_uri
     from tiled.client import Context, from_context
     from tiled.config import Authentication
@@ -126,7 +134,7 @@ def open_catalogue(folder: Path, target: str) -> Iterator[Any]:
 
     root = folder.absolute() / FOLDER_NAME
     (root / "data").mkdir(parents=True, exist_ok=True)
-    frames = folder.absolute() / "frames"
+    frames = folder.absolute() / FRAMES_NAME
     frames.mkdir(exist_ok=True)
     tree = catalog_from_uri(
         str(root / "catalog.db"),
@@ -143,8 +151,9 @@ def open_catalogue(folder: Path, target: str) -> Iterator[Any]:
 class _Runs:
     """Sorts documents by run and passes them to one TiledWriter each, leaving out what the catalogue has already."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, frames: Path) -> None:
         self.client = client
+        self.frames = frames
         self._run_of: dict[str, str] = {}
         self._writers: dict[str, Any] = {}
         self.written = 0
@@ -173,7 +182,7 @@ class _Runs:
         if writer is None:
             return
         try:
-            writer(name, dict(doc))
+            writer(name, self._found_again(name, doc))
         except Exception:
             # The run stays incomplete in the catalogue and is replaced at the next start.
             log.exception("run %s, document %s", uid, name)
@@ -185,6 +194,26 @@ class _Runs:
             del self._writers[uid]
 
 
+    def _found_again(self, name: str, doc: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the document; one that announces a frame says where it lies now, should the campaign have been moved."""
+        if name != "stream_resource":
+            return dict(doc)
+        file = self.frames / Path(unquote(urlsplit(doc["uri"]).path)).name
+        return {**doc, "uri": f"file://localhost{quote(str(file))}"} if file.is_file() else dict(doc)
+
+
+def _forget_another_place(root: Path) -> None:
+    """Remove an embedded catalogue that was filled elsewhere: it names its files by where they lay then."""
+    note = root / "place"
+    if (root / "catalog.db").exists() and not (note.exists() and note.read_text() == str(root)):
+        for path in root.iterdir():
+            if path.name == "data":
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
+    note.write_text(str(root))
+
+
 def feed(folder: Path, target: str, ended: threading.Event) -> int:
     """Bring the catalogue up to date and keep it so until `ended` is set; return how many runs could not be written."""
     if not (folder / FILE_NAME).is_file():
@@ -193,8 +222,10 @@ def feed(folder: Path, target: str, ended: threading.Event) -> int:
     with (folder / FOLDER_NAME / "lock").open("w") as lock:
         # A feeder whose campaign was killed may still be catching up.
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if target == EMBEDDED:
+            _forget_another_place(folder.absolute() / FOLDER_NAME)
         with open_catalogue(folder, target) as client:
-            runs = _Runs(client)
+            runs = _Runs(client, folder.absolute() / FRAMES_NAME)
             for item in follow(folder / FILE_NAME, ended):
                 if item is not None:
                     runs(*item)

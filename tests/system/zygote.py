@@ -74,6 +74,7 @@ PLACES = {
     "half a frame is written": lambda n: (instruments.frames, Deadly("fsync", 2 * n - 1, half_a_frame)),
     "a frame is written, but no event": lambda n: (instruments.frames, Deadly("replace", n, os.replace)),
     "the campaign file is written": lambda n: (loop.run, Deadly("fsync", n, os.fsync)),
+    "the journal is there, but empty": lambda n: (loop.journal, Deadly("open", n, os.open)),
 }
 
 

@@ -242,3 +242,33 @@ def test_cross_is_the_same_by_every_route(k):
     for fast, slow in zip(cross(model, X.squeeze(1), Z), cross(plain, X.squeeze(1), Z), strict=True):
         assert torch.allclose(fast, slow, atol=1e-9)
     assert model.asked
+
+
+class Plain(Model):
+    """Another model without what it offers besides a posterior."""
+
+    num_outputs = 1
+    batch_shape = torch.Size()
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def posterior(self, *args, **kwargs):
+        return self.model.posterior(*args, **kwargs)
+
+
+@pytest.mark.parametrize("direction", [None, "minimise"])
+@pytest.mark.parametrize("pending", [None, PENDING])
+def test_a_prepared_cross_covariance_changes_no_value(pending, direction):
+    from surrogates.pbnn import PBNN
+
+    _, context = example(direction=direction)
+    context = replace(context, X_pending=pending)
+    model = PBNN(context.train_X, context.train_Y, torch.full_like(context.train_Y, NOISE), members=4, epochs=30)
+    assert isinstance(model, HasCovarianceWith)
+    for fast, slow in (
+        (IntegratedVariance(model, context)(X), IntegratedVariance(Plain(model), context)(X)),
+        *zip(MaximumVariance(model, context).moments(X), MaximumVariance(Plain(model), context).moments(X), strict=True),
+    ):
+        assert torch.allclose(fast, slow, rtol=1e-7)

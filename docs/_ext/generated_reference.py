@@ -1,0 +1,193 @@
+"""Fills the markers of the reference pages (`<!-- generated: NAME -->`) from the code, so that they cannot go stale."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+import typer
+from sphinx.application import Sphinx
+
+ERROR_MODULES = {
+    "loop": ("loop.errors", "loop.belief", "loop.stopping"),
+    "instruments": (
+        "instruments.errors",
+        "instruments.plans",
+        "instruments.reduction_bins",
+        "instruments.rundata",
+    ),
+    "simulators": ("simulators.errors",),
+    "surrogates": ("surrogates.errors",),
+}
+
+MARKER = re.compile(r"<!-- generated: ([a-z_]+) -->")
+
+
+def campaign_file() -> Iterator[str]:
+    """Every section and key of a campaign file, from its JSON schema."""
+    from loop.config.explain import campaign_schema
+
+    schema = campaign_schema()
+    yield "## The top level\n"
+    yield from _section(schema)
+    for name, definition in schema["$defs"].items():
+        if name != "JsonValue":
+            yield f"({_anchor(name)})=\n## {_title(name)}\n"
+            yield from _section(definition)
+
+
+def _anchor(name: str) -> str:
+    return f"campaign-{name.lower()}"
+
+
+def _title(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+
+
+def _section(schema: dict[str, Any]) -> Iterator[str]:
+    yield schema.get("description", "") + "\n"
+    required = schema.get("required", [])
+    for key, value in schema.get("properties", {}).items():
+        kind = _kind(value)
+        notes = [kind] if kind else []
+        if key in required:
+            notes.append("required")
+        elif "default" in value and value["default"] is not None:
+            default = value["default"]
+            shown = "its own defaults" if isinstance(default, dict) else f"`{_plain(default)}`"
+            notes.append(f"default {shown}")
+        else:
+            notes.append("optional")
+        yield f"`{key}`\n: {'; '.join(notes)}\n\n  {_text(value)}\n"
+
+
+def _text(value: dict[str, Any]) -> str:
+    return " ".join(value.get("description", "").split()) or "—"
+
+
+def _plain(value: Any) -> str:
+    return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else str(value)
+
+
+def _kind(value: dict[str, Any]) -> str:
+    """Say in words what stands there."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return "any value" if name == "JsonValue" else f"[{_title(name)}](#{_anchor(name)})"
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return "one of " + ", ".join(f"`{item}`" for item in value["enum"])
+    options = [option for option in value.get("anyOf", value.get("oneOf", [])) if option.get("type") != "null"]
+    if options:
+        return " or ".join(dict.fromkeys(_kind(option) for option in options))
+    kind = value.get("type")
+    if kind == "object":
+        inner = value.get("additionalProperties")
+        inner = inner if isinstance(inner, dict) else next(iter(value.get("patternProperties", {}).values()), {})
+        return f"mapping of names to {_kind(inner) or 'values'}"
+    if kind == "array":
+        if "prefixItems" in value:
+            return f"list of {len(value['prefixItems'])} {_kind(value['prefixItems'][0])}s"
+        return f"list of {_kind(value.get('items', {})) or 'values'}"
+    words = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false"}
+    limits = {"exclusiveMinimum": "> ", "minimum": "≥ ", "exclusiveMaximum": "< ", "maximum": "≤ "}  # noqa: RUF001
+    bounds = [sign + f"{value[name]:g}" for name, sign in limits.items() if abs(value.get(name, 1e99)) < 1e15]
+    return " ".join([words.get(kind or "", ""), ", ".join(bounds)]).strip()
+
+
+def commands() -> Iterator[str]:
+    """Every command with its arguments and options, from the command line itself."""
+    from loop.cli import app
+
+    group = typer.main.get_command(app)
+    yield _usage(group, "beamloop")
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        yield f"## `beamloop {name}`\n\n{inspect.cleandoc(command.help or '')}\n"
+        yield _usage(command, f"beamloop {name}")
+
+
+def _usage(command: Any, name: str) -> str:
+    lines = []
+    for parameter in command.params:
+        if getattr(parameter, "hidden", False):
+            continue
+        is_option = parameter.param_type_name == "option"
+        what = ", ".join(parameter.opts) if is_option else parameter.metavar or parameter.name.upper()
+        flag = is_option and getattr(parameter, "is_flag", False)
+        value = f" {parameter.metavar}" if is_option and not flag and parameter.metavar else ""
+        default = parameter.default if isinstance(parameter.default, str) else None
+        text = (getattr(parameter, "help", "") or "").rstrip(".")
+        lines.append(f"`{what}{value}`\n: {text}{f' (default: `{default}`)' if default else ''}.\n")
+    arguments = " ".join(p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument")
+    tail = f" {arguments}" if arguments else " COMMAND ..." if isinstance(command, click.Group) else ""
+    return f"```console\n$ {name} [OPTIONS]{tail}\n```\n\n" + "\n".join(lines)
+
+
+def exit_codes() -> Iterator[str]:
+    """The exit codes, from their enumeration."""
+    from loop import exitcodes
+
+    source = inspect.getsource(exitcodes.ExitCode)
+    meanings = dict(re.findall(r'^    ([A-Z_]+) = \d+\n    """(.+?)"""', source, flags=re.MULTILINE | re.DOTALL))
+    yield "| code | name | meaning |\n|---:|---|---|"
+    for code in exitcodes.ExitCode:
+        yield f"| {code.value} | `{code.name}` | {' '.join(meanings[code.name].split())} |"
+
+
+def errors() -> Iterator[str]:
+    """Every class that is raised on purpose, by package."""
+    for package, modules in ERROR_MODULES.items():
+        yield f"### `{package}`\n"
+        for module_name in modules:
+            module = importlib.import_module(module_name)
+            for name, found in vars(module).items():
+                if inspect.isclass(found) and issubclass(found, Exception) and found.__module__ == module_name:
+                    bases = ", ".join(f"`{base.__name__}`" for base in found.__bases__ if base is not Exception)
+                    yield f"`{module_name}.{name}`{f' ({bases})' if bases else ''}"
+                    yield f": {' '.join((found.__doc__ or '').split()).replace('``', '`')}\n"
+
+
+def names() -> Iterator[str]:
+    """What may stand after `kind:`, for each exchangeable part."""
+    from instruments.observables import OBSERVABLES
+    from loop.acquisition.registry import BUILTIN, DEFAULTS
+    from loop.compose import STOPPING_RULES, SURROGATES
+    from simulators.scenarios.registry import BUILT_IN
+
+    def summary(reference: str) -> str:
+        module, _, attribute = reference.partition(":")
+        text = inspect.getdoc(getattr(importlib.import_module(module), attribute)) or ""
+        return " ".join(text.split("\n\n")[0].split()).replace("``", "`")
+
+    parts: dict[str, Iterable[tuple[str, str]]] = {
+        "surrogate": SURROGATES.items(),
+        "acquisition": BUILTIN.items(),
+        "observables": ((name, f"{part.__module__}:{part.__name__}") for name, part in OBSERVABLES.items()),
+        "stopping.rules": STOPPING_RULES.items(),
+        "beamline.scenario": BUILT_IN.items(),
+    }
+    yield "`acquisition: {kind: auto}` stands for " + ", ".join(f"`{v}` ({k})" for k, v in DEFAULTS.items()) + ".\n"
+    for part, known in parts.items():
+        yield f"| `{part}` kind | class | what it is |\n|---|---|---|"
+        for name, reference in known:
+            yield f"| `{name}` | `{reference}` | {summary(reference)} |"
+        yield ""
+
+
+GENERATORS = {f.__name__: f for f in (campaign_file, commands, exit_codes, errors, names)}
+
+
+def fill(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Replace the markers of one page."""
+    source[0] = MARKER.sub(lambda match: "\n".join(GENERATORS[match[1]]()), source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx."""
+    app.connect("source-read", fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

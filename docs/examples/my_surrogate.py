@@ -1,0 +1,15 @@
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from botorch.models.transforms import Standardize
+from gpytorch.kernels import RBFKernel, ScaleKernel
+from gpytorch.mlls import ExactMarginalLogLikelihood
+
+
+def smooth_gp(train_X, train_Y, train_Yvar=None, *, seed=0):
+    """Fit a Gaussian process with an isotropic squared-exponential kernel; nothing in it is random."""
+    m = train_Y.shape[-1]
+    model = SingleTaskGP(
+        train_X, train_Y, train_Yvar, covar_module=ScaleKernel(RBFKernel()), outcome_transform=Standardize(m)
+    )
+    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+    return model
