@@ -1,12 +1,12 @@
 """How fast the demo learns its map: measurements until its error is what random sampling has at the full budget.
 
-For every seed the demo's campaign is played without devices: the same frames and evaluation, and each decision taken while
-the point before it is in flight, as in the engine. Its map error (RMSE of the predicted mean against the noise-free
-truth on a fixed grid) is taken after every measurement. Random sampling gets the same budget, the same surrogate and
-its own noise, several times; the median of all its final errors, over all seeds and repeats, is the level to reach: one
-level for all seeds, because a single random run is worth little. "Reached" is the first measurement at which the error
-is at or below it; from when on it stays there is printed as well, since an error that dips below once and rises again
-has not reached much. The last line is one JSON object.
+For every seed the demo's campaign is played without devices: the same frames and evaluation, and each decision taken
+while the point before it is in flight, as in the engine. Its map error (RMSE of the predicted mean against the
+noise-free truth on a fixed grid) is taken after every measurement. Random sampling gets the same budget, the same
+surrogate and its own noise, several times; the median of all its final errors, over all seeds and repeats, is the level
+to reach: one level for all seeds, because a single random run is worth little. "Reached" is the first measurement at
+which the error is at or below it; from when on it stays there is printed as well, since an error that dips below once
+and rises again has not reached much. The last line is one JSON object.
 
     python benchmarks/demo_map.py [--quick] [--seeds 10] [--surrogate pbnn gp]
 """
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="random runs per seed")
     parser.add_argument("--surrogate", nargs="+", default=["pbnn", "gp"])
     parser.add_argument("--config", default="demo", help="another campaign on a box whose truth is known")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, as of `beamloop run`")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `beamloop run`")
     parser.add_argument("--processes", type=int, default=1, help="seeds at a time")
     arguments = parser.parse_args()
     if arguments.quick:

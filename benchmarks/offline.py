@@ -143,7 +143,7 @@ def map_error(parts: Parts, grid: Sequence[Point]) -> Callable[[Agent], float]:
 def random_errors(
     parts: Parts, budget: int, judge: Callable[[Agent], float], *, repeats: int, seed: int
 ) -> list[float]:
-    """Final error of random sampling with the campaign's own surrogate, once per repeat."""
+    """Return the final error of random sampling with the campaign's own surrogate, once per repeat."""
     found = []
     for repeat in range(repeats):
         outcomes = random_outcomes(parts.experiment, parts.new_agent(), budget, seed=seed, repeat=repeat)  # type: ignore[arg-type]

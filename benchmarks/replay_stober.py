@@ -1,8 +1,8 @@
 """How fast the recorded Stöber campaign is searched, and what the quality gate makes of its bad curves.
 
-`configs/replay_stober.yaml` is played without devices, once per seed, each decision taken while the point before it is in flight,
-as in the engine. Counted are measurements, refused curves included, until the first sample is found whose distance
-from the target lies among the best 5 % of the pool (`report.best_fraction`). Random order: its exact mean
+`configs/replay_stober.yaml` is played without devices, once per seed, each decision taken while the point before it is
+in flight, as in the engine. Counted are measurements, refused curves included, until the first sample is found whose
+distance from the target lies among the best 5 % of the pool (`report.best_fraction`). Random order: its exact mean
 ``(N + 1) / (k + 1)`` for k such samples among N, and the median over orders; the target itself is not in the pool,
 replicates are. The gate may not read the recorded label of bad curves; here it is compared with it.
 
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first seed; choices were made on 100 and above")
     parser.add_argument("--surrogate", nargs="+", default=["pbnn", "gp"])
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override, as of `beamloop run`")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `beamloop run`")
     parser.add_argument("--no-series", action="store_true", help="the search alone")
     parser.add_argument("--processes", type=int, default=1, help="seeds at a time")
     arguments = parser.parse_args()

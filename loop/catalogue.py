@@ -193,9 +193,8 @@ class _Runs:
         if name == "stop":
             del self._writers[uid]
 
-
     def _found_again(self, name: str, doc: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the document; one that announces a frame says where it lies now, should the campaign have been moved."""
+        """Return the document; one that announces a frame says where it lies now (a campaign may have been moved)."""
         if name != "stream_resource":
             return dict(doc)
         file = self.frames / Path(unquote(urlsplit(doc["uri"]).path)).name

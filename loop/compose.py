@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from inspect import signature
 from operator import or_
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -105,6 +106,12 @@ def compose(config: CampaignConfig, folder: Path) -> Parts:
 def _surrogate(config: CampaignConfig) -> Surrogate:
     surrogate = config.surrogate
     built = find(surrogate.kind, SURROGATES, group="beamloop.surrogate", what="surrogate")
+    try:
+        signature(built).bind(None, None, None, seed=0, **surrogate.options)
+    except TypeError as error:
+        raise ConfigError(
+            f"surrogate.options: found {surrogate.options}, which {surrogate.kind} does not take: {error}."
+        ) from None
     return cast(Surrogate, partial(built, **surrogate.options) if surrogate.options else built)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bluesky import RunEngine
+from bluesky.run_engine import TransitionError
 from bluesky.utils import RunEngineInterrupted
 
 from loop.engine import Campaign
@@ -68,12 +69,22 @@ def terminated_pauses(engine: RunEngine) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(
-        signal.SIGTERM, lambda *_: threading.Thread(target=engine.request_pause, args=(True,), daemon=True).start()
-    )
+    over = threading.Event()
+
+    def pause() -> None:
+        while not over.is_set():
+            try:
+                engine.request_pause(defer=True)
+            except TransitionError:
+                over.wait(0.05)  # the plan is about to begin, or a pause is under way
+            else:
+                return
+
+    before = signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=pause, daemon=True).start())
     try:
         yield
     finally:
+        over.set()
         signal.signal(signal.SIGTERM, before)
 
 

@@ -38,7 +38,7 @@ STORAGE_FAILURES = frozenset(
 )
 """What the operating system says when a file cannot be written: never a point's fault."""
 NOT_A_DEVICES_FAILURE = (RunEngineControlException, IllegalMessageSequence, JournalError)
-"""Raised through the plan, and to be let through: a person's abort, a plan's own mistake, a journal that cannot go on."""
+"""What the plan lets through: a person's abort, a plan's own mistake, a journal that cannot go on."""
 
 log = logging.getLogger(__name__)
 

@@ -75,9 +75,9 @@ def resume_campaign(folder: Path, *, progress: bool = True) -> CampaignResult:
 
 def check_campaign(config: CampaignConfig, folder: Path = Path()) -> list[str]:
     """Build everything and ask the devices whether they reach the whole space; return what was found, in words."""
-    parts = compose(config, folder)
+    parts = _build(config, folder)
+    warm_up(parts.new_agent(), ModelError(parts.experiment, is_map=config.objective.kind == "map"))
     points = _extremes(parts)
-    parts.experiment.check(points)
     return [
         f"{len(parts.experiment.observables)} observable(s): {', '.join(parts.experiment.observables)}",
         f"surrogate and acquisition can be built ({config.surrogate.kind}, {config.acquisition.kind})",

@@ -29,7 +29,11 @@ from surrogates.storage import read_state, write_state
 PRIOR_SD = LogGrid(0.1, 10.0, 24)
 """Of the function, in standard deviations of the targets."""
 NOISE_SD = LogGrid(0.02, 1.0, 24)
-"""Of the model's own noise, in standard deviations of the targets."""
+"""Of the model's own noise, in standard deviations of the targets, where it is all the noise there is."""
+NOISE_SD_BESIDE_MEASURED = LogGrid(0.02, 1.0, 24, median=0.135)
+"""The same where error bars were measured: what they leave out and what the networks cannot follow, both presumably
+small (the log-normal prior of `GaussianProcess`). Without that presumption a sharp border passes for noise of more than
+half the targets' spread as long as points are few, and a campaign measures the same place again and again."""
 
 
 def chosen_layers(bayesian: str | Sequence[int], depth: int) -> tuple[int, ...]:
@@ -74,6 +78,7 @@ class PBNN(NetworkEnsembleModel):
         What trunks start from and are drawn back to.
     prior_sd, noise_sd
         Grids over which the scale of the chosen layers' prior and of the noise are integrated, in standardised units.
+        By default the noise is expected to be small where there are measured variances.
     inference
         ``"linearised"``, ``"conjugate"`` (last layer only), or ``"auto"``: the exact one where there is one.
 
@@ -111,7 +116,7 @@ class PBNN(NetworkEnsembleModel):
         map_noise_sd: float = 0.2,
         weight_prior: WeightPrior | None = None,
         prior_sd: LogGrid = PRIOR_SD,
-        noise_sd: LogGrid = NOISE_SD,
+        noise_sd: LogGrid | None = None,
         inference: Literal["auto", "linearised", "conjugate"] = "auto",
     ) -> None:
         super().__init__()
@@ -124,6 +129,8 @@ class PBNN(NetworkEnsembleModel):
             )
         self._layers = chosen_layers(bayesian, len(hidden) + 1)
         self._engine = choose_engine(inference, self._layers, len(hidden) + 1)
+        if noise_sd is None:
+            noise_sd = NOISE_SD if train_Yvar is None else NOISE_SD_BESIDE_MEASURED
         self._grids = (prior_sd, noise_sd)
         self._members = members
         self._dtype = train_X.dtype

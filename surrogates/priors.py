@@ -29,11 +29,17 @@ class WeightPrior:
 
 @dataclass(frozen=True)
 class LogGrid:
-    """Log-uniform prior of a positive scale, as `size` equally likely nodes from `low` to `high`."""
+    """Prior of a positive scale on `size` nodes, equally spaced in the logarithm from `low` to `high`.
+
+    Log-uniform, or log-normal with a `median`.
+    """
 
     low: float
     high: float
     size: int
+    median: float | None = None
+    log_sd: float = 0.5
+    """Standard deviation of the logarithm; of no account without a `median`."""
 
     def __post_init__(self) -> None:
         if not (0 < self.low <= self.high < math.inf) or self.size < 1 or (self.size == 1) != (self.low == self.high):
@@ -41,6 +47,8 @@ class LogGrid:
                 f"a grid needs 0 < low < high and size > 1 (or low = high and size = 1), got low = {self.low}, "
                 f"high = {self.high}, size = {self.size}"
             )
+        if not (self.median is None or 0 < self.median < math.inf) or not self.log_sd > 0:
+            raise SurrogateError(f"a grid needs median > 0 or None and log_sd > 0, got {self.median} and {self.log_sd}")
 
     @classmethod
     def fixed(cls, value: float) -> LogGrid:
@@ -54,3 +62,9 @@ class LogGrid:
             return ends[:1]
         steps = torch.linspace(0, 1, self.size, dtype=torch.float64, device=like.device)
         return ends[0] * (ends[1] / ends[0]) ** steps
+
+    def log_density(self, nodes: Tensor) -> Tensor:
+        """Logarithm of the prior, by the logarithm of the scale and up to a constant, at ``(k,)`` scales."""
+        if self.median is None:
+            return torch.zeros_like(nodes)
+        return -0.5 * (torch.log(nodes / self.median) / self.log_sd).square()

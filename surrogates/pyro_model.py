@@ -12,6 +12,7 @@ from torch import Tensor
 
 from surrogates.errors import SurrogateError
 from surrogates.networks import ACTIVATIONS
+from surrogates.priors import LogGrid
 
 if TYPE_CHECKING:
     from surrogates.pbnn import PBNN
@@ -62,11 +63,9 @@ def network_model(
     unit = model.function_unit(index)
     shift, scale = model.standardisation(output)
     if weight_sd is None:
-        low, high = (math.log(v * math.sqrt(unit)) for v in (prior_grid.low, prior_grid.high))
-        weight_sd = _log_uniform("weight_sd", low, high)
+        weight_sd = _from_grid("weight_sd", prior_grid, math.sqrt(unit))
     if noise_sd is None:
-        low, high = math.log(noise_grid.low), math.log(noise_grid.high)
-        noise_sd = _log_uniform("noise_sd", low, high)
+        noise_sd = _from_grid("noise_sd", noise_grid)
 
     act, _ = ACTIVATIONS[networks.activation]
     h = 2 * X.double() - 1
@@ -89,8 +88,12 @@ def network_model(
     return f
 
 
-def _log_uniform(name: str, low: float, high: float) -> Tensor:
-    ends = torch.tensor([low, high], dtype=torch.float64)
-    if low < high:
-        return pyro.deterministic(name, pyro.sample(f"log_{name}", dist.Uniform(ends[0], ends[1])).exp())
-    return ends[0].exp()
+def _from_grid(name: str, grid: LogGrid, unit: float = 1.0) -> Tensor:
+    """Draw a scale, in units of `unit`, from the continuous prior that a grid stands for."""
+    ends = torch.tensor([grid.low * unit, grid.high * unit], dtype=torch.float64).log()
+    if grid.low == grid.high:
+        return ends[0].exp()
+    scale = pyro.deterministic(name, pyro.sample(f"log_{name}", dist.Uniform(ends[0], ends[1])).exp())
+    if grid.median is not None:
+        pyro.factor(f"{name}_prior", grid.log_density(scale / unit))
+    return scale

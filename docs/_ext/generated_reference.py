@@ -6,9 +6,8 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
-import click
 import typer
 from sphinx.application import Sphinx
 
@@ -29,6 +28,7 @@ MARKER = re.compile(r"<!-- generated: ([a-z_]+) -->")
 
 def campaign_file() -> Iterator[str]:
     """Every section and key of a campaign file, from its JSON schema."""
+    from loop.config.base import Unit
     from loop.config.explain import campaign_schema
 
     schema = campaign_schema()
@@ -38,6 +38,7 @@ def campaign_file() -> Iterator[str]:
         if name != "JsonValue":
             yield f"({_anchor(name)})=\n## {_title(name)}\n"
             yield from _section(definition)
+    yield "(campaign-units)=\n## Units\n\n" + ", ".join(f"`{unit}`" for unit in get_args(Unit)) + "\n"
 
 
 def _anchor(name: str) -> str:
@@ -56,17 +57,20 @@ def _section(schema: dict[str, Any]) -> Iterator[str]:
         notes = [kind] if kind else []
         if key in required:
             notes.append("required")
-        elif "default" in value and value["default"] is not None:
-            default = value["default"]
-            shown = "its own defaults" if isinstance(default, dict) else f"`{_plain(default)}`"
-            notes.append(f"default {shown}")
+        elif isinstance(default := value.get("default"), str | int | float) and default != "":
+            notes.append(f"default `{_plain(default)}`")
         else:
             notes.append("optional")
         yield f"`{key}`\n: {'; '.join(notes)}\n\n  {_text(value)}\n"
 
 
 def _text(value: dict[str, Any]) -> str:
-    return " ".join(value.get("description", "").split()) or "—"
+    """Return what the key is for; pydantic drops it where the section's own docstring says the same."""
+    from loop.config.explain import campaign_schema
+
+    if "description" not in value and "$ref" in value:
+        value = campaign_schema()["$defs"][value["$ref"].rpartition("/")[2]]
+    return " ".join(value.get("description", "").split())
 
 
 def _plain(value: Any) -> str:
@@ -80,6 +84,8 @@ def _kind(value: dict[str, Any]) -> str:
         return "any value" if name == "JsonValue" else f"[{_title(name)}](#{_anchor(name)})"
     if "const" in value:
         return f"`{value['const']}`"
+    if len(value.get("enum", ())) > 20:
+        return "[unit](#campaign-units)"
     if "enum" in value:
         return "one of " + ", ".join(f"`{item}`" for item in value["enum"])
     options = [option for option in value.get("anyOf", value.get("oneOf", [])) if option.get("type") != "null"]
@@ -92,10 +98,10 @@ def _kind(value: dict[str, Any]) -> str:
         return f"mapping of names to {_kind(inner) or 'values'}"
     if kind == "array":
         if "prefixItems" in value:
-            return f"list of {len(value['prefixItems'])} {_kind(value['prefixItems'][0])}s"
+            return f"list of {len(value['prefixItems'])}, each {_kind(value['prefixItems'][0])}"
         return f"list of {_kind(value.get('items', {})) or 'values'}"
     words = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false"}
-    limits = {"exclusiveMinimum": "> ", "minimum": "≥ ", "exclusiveMaximum": "< ", "maximum": "≤ "}  # noqa: RUF001
+    limits = {"exclusiveMinimum": "> ", "minimum": "≥ ", "exclusiveMaximum": "< ", "maximum": "≤ "}
     bounds = [sign + f"{value[name]:g}" for name, sign in limits.items() if abs(value.get(name, 1e99)) < 1e15]
     return " ".join([words.get(kind or "", ""), ", ".join(bounds)]).strip()
 
@@ -124,7 +130,7 @@ def _usage(command: Any, name: str) -> str:
         text = (getattr(parameter, "help", "") or "").rstrip(".")
         lines.append(f"`{what}{value}`\n: {text}{f' (default: `{default}`)' if default else ''}.\n")
     arguments = " ".join(p.metavar or p.name.upper() for p in command.params if p.param_type_name == "argument")
-    tail = f" {arguments}" if arguments else " COMMAND ..." if isinstance(command, click.Group) else ""
+    tail = f" {arguments}" if arguments else " COMMAND ..." if hasattr(command, "commands") else ""
     return f"```console\n$ {name} [OPTIONS]{tail}\n```\n\n" + "\n".join(lines)
 
 
@@ -161,7 +167,9 @@ def names() -> Iterator[str]:
 
     def summary(reference: str) -> str:
         module, _, attribute = reference.partition(":")
-        text = inspect.getdoc(getattr(importlib.import_module(module), attribute)) or ""
+        found = importlib.import_module(module)
+        # The physics of a scenario stands at the top of its file.
+        text = inspect.getdoc(found if ".scenarios." in module else getattr(found, attribute)) or ""
         return " ".join(text.split("\n\n")[0].split()).replace("``", "`")
 
     parts: dict[str, Iterable[tuple[str, str]]] = {

@@ -127,6 +127,9 @@ class ConjugateEngine:
             + (noise.log() + white_y.square()).sum(-1)
             + (ridge.log() - shrunk * pull.square()).sum(-1)
         )
+        prior = problem.prior_sd.log_density(s2.sqrt()).log_softmax(0)[:, None]
+        prior = prior + problem.noise_sd.log_density(v.sqrt()).log_softmax(0)
+        evidence = evidence + prior.unsqueeze(-1)
         weight = torch.softmax(evidence.flatten(0, 1), 0).view_as(evidence)  # (S, V, G)
 
         means = (vectors @ (shrunk * pull).unsqueeze(-1)).squeeze(-1)
@@ -144,7 +147,7 @@ class ConjugateEngine:
             unit,
             torch.einsum("svg,s->g", weight, s2),
             torch.einsum("svg,v->g", weight, v),
-            evidence.flatten(0, 1).logsumexp(0) - math.log(evidence.shape[0] * evidence.shape[1]),
+            evidence.flatten(0, 1).logsumexp(0),
         )
 
     def restore(

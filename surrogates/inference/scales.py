@@ -38,7 +38,7 @@ class ScaleMoments:
     noise_variance: Tensor
     """``(G,)``, E[v]."""
     log_evidence: Tensor
-    """``(G,)``, log p(y), averaged over the (log-uniform) prior of the scales."""
+    """``(G,)``, log p(y), averaged over the prior of the scales."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def _noise_levels(K: Tensor, y: Tensor, D: Tensor, s2: Tensor, grid: LogGrid) ->
     evidence = torch.stack(
         [_log_evidence(_whitened(K[scouts], y[scouts], D[scouts], v), s2).logsumexp(1).mean() for v in coarse.square()]
     )
+    evidence = evidence + grid.log_density(coarse)
     plausible = torch.nonzero(evidence > evidence.max() - _PLAUSIBLE).squeeze(-1)
     # Half a step beyond the outermost plausible levels, so that a narrow peak between two levels is covered.
     half = float((coarse[1] / coarse[0]).sqrt())
@@ -126,7 +127,10 @@ def integrate_scales(
         levels = _noise_levels(K, y, variances, s2, noise_sd)
         parts = [_whitened(K, y, variances, v) for v in levels]
 
-    evidence = torch.cat([_log_evidence(part, s2) for part in parts], -1)
+    likelihood = torch.cat([_log_evidence(part, s2) for part in parts], -1)
+    of_prior = prior_sd.log_density(s2.sqrt()).log_softmax(0)
+    of_noise = noise_sd.log_density(torch.cat([part.noise for part in parts]).sqrt()).log_softmax(0)
+    evidence = likelihood + of_prior[:, None] + of_noise
     flat = evidence.flatten(1)
     weight = torch.softmax(flat, -1).view_as(evidence).split([len(part.level) for part in parts], -1)
 
@@ -155,5 +159,5 @@ def integrate_scales(
         0.5 * (reduction + reduction.mT),
         prior_variance,
         noise_variance,
-        flat.logsumexp(-1) - torch.log(torch.tensor(float(flat.shape[-1]), dtype=y.dtype)),
+        flat.logsumexp(-1),
     )

@@ -45,8 +45,8 @@ beamline:
   instrument: {shape: [120, 100], beam_centre_px: [15.2, 12.7], pixel_mm: 0.6, module_rows: 50, gap_px: 4,
                n_hot: 2, n_dead: 3}
   devices:
-    temperature: {kind: temperature_stage, low: 20, high: 900, unit: degC, start: 300}
-    sample_x: {kind: motor, low: -25, high: 25, unit: mm, start: 0}
+    temperature: {kind: temperature_stage, low: 20, high: 900, unit: degC, ramp_rate: 1000, start: 300}
+    sample_x: {kind: motor, low: -25, high: 25, unit: mm, velocity: 50, start: 0}
 quality: {q_low: 0.015, q_high: 0.1, min_points: 15}
 report: {baseline_repeats: 0}
 storage: {tiled: none}
@@ -61,7 +61,7 @@ def config_text() -> str:
 
 @pytest.fixture(scope="session")
 def environment(project_root: Path) -> dict[str, str]:
-    """Environment of a child process: one thread for numerics, nothing to wait for, the source tree importable."""
+    """Environment of a child process: one thread for numerics, soft devices only, the source tree importable."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": str(project_root), "OPHYD_CONTROL_LAYER": "dummy", "COLUMNS": "300"}
 

@@ -15,12 +15,7 @@ import traceback
 import types
 from pathlib import Path
 
-# Soft devices only: no thread of a control system may be running when a child is forked.
-os.environ["OPHYD_CONTROL_LAYER"] = "dummy"
-
 import torch
-
-torch.set_num_threads(1)
 
 import instruments.frames
 import loop.findings
@@ -132,6 +127,7 @@ def supervise(job: dict) -> dict:
 
 def main() -> None:
     """Serve until standard input closes."""
+    torch.set_num_threads(1)
     warm = json.loads(sys.stdin.readline())
     config = parse_config(warm["config"], name="test")
     parts = compose(config, Path(warm["folder"]))

@@ -269,6 +269,8 @@ def test_a_prepared_cross_covariance_changes_no_value(pending, direction):
     assert isinstance(model, HasCovarianceWith)
     for fast, slow in (
         (IntegratedVariance(model, context)(X), IntegratedVariance(Plain(model), context)(X)),
-        *zip(MaximumVariance(model, context).moments(X), MaximumVariance(Plain(model), context).moments(X), strict=True),
+        *zip(
+            MaximumVariance(model, context).moments(X), MaximumVariance(Plain(model), context).moments(X), strict=True
+        ),
     ):
         assert torch.allclose(fast, slow, rtol=1e-7)
