@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from botorch.models.model import Model
 from numpy.typing import NDArray
 from torch import Tensor
 
 from loop.acquisition.context import AcquisitionContext, best_value, objective_transform, reference_points
-from loop.acquisition.optimise import maximise_box, maximise_pool
+from loop.acquisition.optimise import OnDevice, maximise_box, maximise_pool
 from loop.acquisition.registry import DEFAULTS, Builder, blame, check_options, find
 from loop.belief import AgentError, Belief
 from loop.errors import PluginError
@@ -64,6 +65,8 @@ class Agent:
     exclusion
         How close to a lost point, or one in flight, a box may be measured: largest difference in a coordinate, as a
         fraction of its range.
+    device
+        Where surrogate and acquisition compute (``"cpu"``, ``"cuda"``); points stay on the CPU.
     clock
         Seconds, for `Suggestion.decision_s`.
 
@@ -88,6 +91,7 @@ class Agent:
         acquisition_options: Mapping[str, Any] | None = None,
         n_reference: int = 128,
         exclusion: float = 0.01,
+        device: str = "cpu",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.space = space
@@ -98,6 +102,7 @@ class Agent:
         self.seed = seed
         self.n_reference = n_reference
         self.exclusion = exclusion
+        self.device = torch.device(device)
         self.acquisition: Builder = find(acquisition or DEFAULTS["map" if direction is None else "optimise"])
         self.acquisition_options = dict(acquisition_options or {})
         check_options(self.acquisition, self.acquisition_options, direction=direction)
@@ -111,7 +116,7 @@ class Agent:
             )
         self._clock = clock
         self._ledger = Ledger()
-        self._belief = Belief(space, surrogate, self.observables, seed)
+        self._belief = Belief(space, surrogate, self.observables, seed, self.device)
         # Predictions for a display may be asked while a worker decides.
         self._lock = threading.RLock()
 
@@ -237,6 +242,8 @@ class Agent:
             acquisition = self.acquisition(model, context, **self.acquisition_options)
             if not callable(acquisition):
                 raise PluginError(f"expected an AcquisitionFunction, got {type(acquisition).__name__}")
+            if self.device.type != "cpu":
+                acquisition = OnDevice(acquisition, self.device)
             candidates = self.space.candidates
             if candidates is not None:
                 row, value = maximise_pool(acquisition, candidates, self._available(candidates))
@@ -246,7 +253,7 @@ class Agent:
                     acquisition,
                     self.space,
                     seed=derive(self.seed, k, OPTIMISE),
-                    avoid=context.X_pending,
+                    avoid=None if context.X_pending is None else context.X_pending.cpu(),
                     radius=self.exclusion,
                 )
                 (point,) = self.space.decode(x.unsqueeze(0))
@@ -282,14 +289,16 @@ class Agent:
     def _context(self, k: int) -> AcquisitionContext:
         X, Y, _ = self._belief.data()
         unknown = [s.point for s in self._ledger.unknown]
+        reference = reference_points(self.space, self.n_reference, seed=derive(self.seed, k, REFERENCE))
+        transform = objective_transform(len(self.observables), self.direction)
         return AcquisitionContext(
             train_X=X,
             train_Y=Y,
-            X_pending=self.space.encode(unknown) if unknown else None,
-            reference=reference_points(self.space, self.n_reference, seed=derive(self.seed, k, REFERENCE)),
+            X_pending=self.space.encode(unknown).to(self.device) if unknown else None,
+            reference=reference.to(self.device),
             direction=self.direction,
             best_f=best_value(Y, self.direction),
-            posterior_transform=objective_transform(len(self.observables), self.direction),
+            posterior_transform=None if transform is None else transform.to(self.device),
             seed=derive(self.seed, k, ACQUIRE),
         )
 

@@ -31,11 +31,19 @@ class Belief:
 
     Parameters
     ----------
-    space, surrogate, observables, seed
+    space, surrogate, observables, seed, device
         As of `loop.agent.Agent`.
     """
 
-    def __init__(self, space: SearchSpace, surrogate: Surrogate, observables: tuple[str, ...], seed: int) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        surrogate: Surrogate,
+        observables: tuple[str, ...],
+        seed: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
         self.space = space
         self.surrogate = surrogate
         self.observables = observables
@@ -62,7 +70,7 @@ class Belief:
 
     def data(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return ``(n, d)`` points, ``(n, m)`` values and their variances; no variances unless every one is known."""
-        X = self.space.encode([o.point for o in self.measured])
+        X = self.space.encode([o.point for o in self.measured]).to(self.device)
         Y = self._table([[o.values[name] for name in self.observables] for o in self.measured])
         sds = self._table([[o.sds.get(name, math.nan) for name in self.observables] for o in self.measured])
         known = bool((torch.isfinite(sds) & (sds > 0)).all())
@@ -82,7 +90,7 @@ class Belief:
         predictions: list[Prediction] = []
         model = self.model()
         with torch.no_grad(), blame(self.surrogate, "predicting"):
-            for chunk in X.split(_PREDICT_CHUNK):
+            for chunk in X.to(self.device).split(_PREDICT_CHUNK):
                 mean, variance = moments(model, chunk.unsqueeze(-2), noise=True)
                 rows = zip(mean.squeeze(-2).tolist(), variance.clamp_min(0.0).sqrt().squeeze(-2).tolist(), strict=True)
                 predictions += [
@@ -104,4 +112,4 @@ class Belief:
         return model
 
     def _table(self, rows: Sequence[Sequence[float]]) -> Tensor:
-        return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(self.observables))
+        return torch.tensor(rows, dtype=torch.float64, device=self.device).reshape(len(rows), len(self.observables))

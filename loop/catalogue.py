@@ -31,6 +31,9 @@ from loop.journal import FILE_NAME
 EMBEDDED = "embedded"
 FOLDER_NAME = "catalog"
 FRAMES_NAME = "frames"
+LOCK_NAME = "lock"
+PLACE_NAME = "place"
+"""File of an embedded catalogue that says where it was made; written last."""
 LOG_NAME = "catalogue.log"
 KEY_VARIABLE = "BEAMLOOP_TILED_API_KEY"
 POLL_S = 0.1
@@ -136,12 +139,15 @@ def open_catalogue(folder: Path, target: str) -> Iterator[Any]:
     (root / "data").mkdir(parents=True, exist_ok=True)
     frames = folder.absolute() / FRAMES_NAME
     frames.mkdir(exist_ok=True)
+    note = root / PLACE_NAME
     tree = catalog_from_uri(
         str(root / "catalog.db"),
         writable_storage=[str(root / "data"), f"duckdb:///{root / 'tables.duckdb'}"],
         readable_storage=[str(frames)],
-        init_if_not_exists=True,
+        init_if_not_exists=not note.exists(),  # it takes a process of its own, and seconds
     )
+    if not note.exists():
+        note.write_text(str(root))
     key = secrets.token_hex(16)
     app = build_app(tree, authentication=Authentication(single_user_api_key=key))
     with Context.from_app(app, api_key=key) as context:
@@ -202,15 +208,15 @@ class _Runs:
 
 
 def _forget_another_place(root: Path) -> None:
-    """Remove an embedded catalogue that was filled elsewhere: it names its files by where they lay then."""
-    note = root / "place"
-    if (root / "catalog.db").exists() and not (note.exists() and note.read_text() == str(root)):
-        for path in root.iterdir():
-            if path.name == "data":
-                shutil.rmtree(path)
-            elif path.name != "lock":
-                path.unlink()
-    note.write_text(str(root))
+    """Remove an embedded catalogue that was filled elsewhere (it names files by where they lay) or only half made."""
+    note = root / PLACE_NAME
+    if note.exists() and note.read_text() == str(root):
+        return
+    for path in root.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK_NAME:
+            path.unlink()
 
 
 def feed(folder: Path, target: str, ended: threading.Event) -> int:
@@ -218,7 +224,7 @@ def feed(folder: Path, target: str, ended: threading.Event) -> int:
     if not (folder / FILE_NAME).is_file():
         raise JournalError(f"{folder}: no campaign here: expected its journal {FILE_NAME}. Name the campaign's folder.")
     (folder / FOLDER_NAME).mkdir(exist_ok=True)
-    with (folder / FOLDER_NAME / "lock").open("w") as lock:
+    with (folder / FOLDER_NAME / LOCK_NAME).open("w") as lock:
         # A feeder whose campaign was killed may still be catching up.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target == EMBEDDED:

@@ -11,6 +11,8 @@ from operator import or_
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import torch
+
 from instruments.devices import SimulatedMotor, SoftAxis, TemperatureStage
 from instruments.observables import Observable, make_observable
 from instruments.quality import QualityGate
@@ -98,9 +100,17 @@ def compose(config: CampaignConfig, folder: Path) -> Parts:
         n_initial=config.initial.points,
         seed=config.seed,
         acquisition_options=config.acquisition.options,
+        device=_device(config),
     )
     new_agent()  # a wrong acquisition or option is to be told now
     return Parts(config, space, experiment, _stopping(config), new_agent)
+
+
+def _device(config: CampaignConfig) -> str:
+    there = torch.cuda.is_available()
+    if config.device == "cuda" and not there:
+        raise ConfigError('device: found "cuda", but torch sees no GPU here; expected "cpu" or "auto".')
+    return "cuda" if there and config.device != "cpu" else "cpu"
 
 
 def _surrogate(config: CampaignConfig) -> Surrogate:

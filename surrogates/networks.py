@@ -1,7 +1,8 @@
 """Ensembles of multilayer perceptrons whose members are trained together, and the tangent kernels of their layers.
 
 All members live in batched tensors: member ``g`` of layer ``l`` maps ``h`` to ``act(h @ W[l][g] / sqrt(fan_in) +
-b[l][g])``. The ``1 / sqrt(fan_in)`` keeps the function's prior the same whatever the width (Jacot et al., 2018, arXiv:1806.07572).
+b[l][g])``. The ``1 / sqrt(fan_in)`` keeps the function's prior the same whatever the width (Jacot et al., 2018,
+arXiv:1806.07572).
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Cross:
         self._prepared = model.covariance_with(Z) if isinstance(model, HasCovarianceWith) else None
         self._sign = 1.0
         if transform is not None:
-            first = torch.eye(1, model.num_outputs, dtype=Z.dtype)
+            first = torch.eye(1, model.num_outputs, dtype=Z.dtype, device=Z.device)
             self._sign = float(transform.evaluate(first))
 
     def __call__(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -86,6 +86,18 @@ def maximise_box(
     return X[top], float(values[top])
 
 
+class OnDevice:
+    """An acquisition function that computes elsewhere: points come from the CPU, and values and gradients go back."""
+
+    def __init__(self, acquisition: AcquisitionFunction, device: torch.device) -> None:
+        self._acquisition = acquisition
+        self._device = device
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """``(b, q, d)`` on the CPU to ``(b,)`` on the CPU, differentiable."""
+        return self._acquisition(X.to(self._device)).cpu()
+
+
 def score(acquisition: AcquisitionFunction, X: Tensor) -> NDArray[np.float64]:
     """Value of each of ``(n, d)`` points by itself: ``(n,)``; where it is not a number, minus infinity.
 

@@ -67,8 +67,11 @@ class IntegratedVariance(AcquisitionFunction):
     model, context
         See `loop.protocols.Acquisition`.
     gradient
-        0: every reference point counts the same. 1: it counts in proportion to the slope of the predicted mean there,
-        so that borders are learned before plateaus. Values between mix the two.
+        0: every reference point counts the same. 1: it counts in proportion to the slope of the predicted mean there.
+        Values between mix the two. The default leans on the slope, because a model's own variance does not know about
+        borders: it is that of a function equally rough everywhere, or nearly so, while the error of a map sits where
+        the value changes fast, the error of a border's place times the slope there. The rest keeps plateaus, whose
+        slope may be zero for want of points, from being forgotten.
 
     Raises
     ------
@@ -76,7 +79,7 @@ class IntegratedVariance(AcquisitionFunction):
         `gradient` outside 0 .. 1.
     """
 
-    def __init__(self, model: Model, context: AcquisitionContext, gradient: float = 0.0) -> None:
+    def __init__(self, model: Model, context: AcquisitionContext, gradient: float = 0.9) -> None:
         super().__init__(model=model)
         if not 0.0 <= gradient <= 1.0:
             raise PluginError(f"integrated_variance: expected 0 <= gradient <= 1, got {gradient}")
@@ -94,7 +97,8 @@ class IntegratedVariance(AcquisitionFunction):
         self.weights = torch.ones(len(self.reference), dtype=self.reference.dtype)
         if gradient:
             slope = mean_slope(model, self.reference, context)
-            self.weights = (1 - gradient) + gradient * slope / slope.mean().clamp_min(torch.finfo(slope.dtype).tiny)
+            if slope.mean() > torch.finfo(slope.dtype).tiny:
+                self.weights = (1 - gradient) + gradient * slope / slope.mean()
 
     @t_batch_mode_transform(expected_q=1)
     def forward(self, X: Tensor) -> Tensor:

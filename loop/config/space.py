@@ -55,8 +55,8 @@ class Feature(Section):
     column: str | None = None
     """Column of the table that holds it; null: the column of the same name."""
     scale: Literal["linear", "log", "rank"] = "linear"
-    """What the model sees of it: the number, its logarithm, or its rank among the samples (for a feature that is sampled
-    densely in some places and sparsely in others)."""
+    """What the model sees of it: the number, its logarithm, or its rank among the samples (for a feature that is
+    sampled densely in some places and sparsely in others)."""
 
 
 class PoolSpace(Section):

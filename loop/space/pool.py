@@ -97,7 +97,8 @@ class PoolSpace:
             if scale == "log" and values.min() <= 0:
                 row = int(values.argmin())
                 raise SpaceError(
-                    f"pool: feature {name!r} is to be seen on a log scale, but sample {self.ids[row]!r} has {values[row]:g}"
+                    f"pool: feature {name!r} is to be seen on a log scale, but sample {self.ids[row]!r} has "
+                    f"{values[row]:g}"
                 )
             columns.append({"linear": lambda v: v, "log": np.log, "rank": rankdata}[scale](values))
         return np.stack(columns, axis=1)

@@ -365,7 +365,7 @@ def test_a_plug_ins_failure_names_it_and_leaves_the_agent_usable():
     with pytest.raises(PluginError, match="bang"):
         a.suggest()
     assert a.suggestions == before
-    with pytest.raises(PluginError, match=r"Flat failed, .*expected one value per point, shape \(512,\)"):
+    with pytest.raises(PluginError, match=r"Flat failed, .*expected one value per point, shape \(\d+,\)"):
         run(agent(acquisition=Flat), 5)
     with pytest.raises(PluginError, match="bad_surrogate failed, fitting 3 points: FloatingPointError: singular"):
         run(agent(surrogate=bad_surrogate), 5)

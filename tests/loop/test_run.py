@@ -185,7 +185,7 @@ def test_check_measures_nothing(tmp_path, monkeypatch):
 
 def test_check_takes_a_decision_so_that_an_option_s_value_is_told(tmp_path):
     text = SIMULATED.replace("{kind: gp}", "{kind: pbnn, options: {members: 0}}")
-    with pytest.raises(Exception, match="members must be at least 1|members, hidden"):
+    with pytest.raises(Exception, match="members = 0"):
         check_campaign(parse_config(text, name="test"))
 
 
@@ -216,9 +216,10 @@ def test_a_report_of_a_campaign_that_has_only_begun(campaign, tmp_path):
 def test_a_surrogate_that_fails_midway_pauses_and_the_message_reaches_the_caller(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "moody_model.py").write_text(
+        "from pathlib import Path\n"
         "from surrogates.gp import GaussianProcess\n"
         "def moody(X, Y, Yvar=None, *, seed=0):\n"
-        "    if len(X) == 5 and not open('mood').read():\n"
+        "    if len(X) == 5 and not Path('mood').read_text():\n"
         "        raise ValueError('no convergence today')\n"
         "    return GaussianProcess(X, Y, Yvar, seed=seed)\n"
     )

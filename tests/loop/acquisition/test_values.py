@@ -67,7 +67,7 @@ def test_maximum_variance_with_pending_is_that_of_the_conditioned_model(gp):
 @pytest.mark.parametrize("pending", [None, PENDING])
 def test_integrated_variance_is_what_conditioning_gains(gp, pending):
     model, context = gp
-    value = IntegratedVariance(model, replace(context, X_pending=pending))(X)
+    value = IntegratedVariance(model, replace(context, X_pending=pending), gradient=0.0)(X)
     before = model if pending is None else conditioned(model, pending)
     for x, got in zip(X, value, strict=True):
         points = x if pending is None else torch.cat([pending, x])
@@ -86,6 +86,17 @@ def test_integrated_variance_weights_by_the_slope(gp):
     expected = (between.square() * slope / slope.mean()).mean(-1) / (model.posterior(X).variance.reshape(5) + NOISE)
     value = IntegratedVariance(model, context, gradient=1.0)(X)
     assert torch.allclose(value, expected, rtol=1e-6)
+    plain = IntegratedVariance(model, context, gradient=0.0)(X)
+    # The default mixes the two.
+    assert torch.allclose(IntegratedVariance(model, context)(X), 0.1 * plain + 0.9 * value, rtol=1e-6)
+
+
+def test_a_flat_mean_weights_all_points_the_same(gp):
+    _, context = gp
+    model = Mixture()  # its mean is zero everywhere
+    expected = IntegratedVariance(model, context, gradient=0.0)(X)
+    assert torch.allclose(IntegratedVariance(model, context, gradient=1.0)(X), expected)
+    assert (expected > 0).all()
 
 
 def test_integrated_variance_refuses_other_weights(gp):
