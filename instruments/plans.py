@@ -140,9 +140,11 @@ def close_shutter(shutter: Any) -> MsgGenerator[None]:
 
 def explain(error: BaseException) -> str:
     """Say in words what a device's failure was; RunEngine's own messages show only the status object."""
-    if isinstance(error, FailedStatus) and error.args and hasattr(error.args[0], "device"):
+    if isinstance(error, FailedStatus) and error.args and error.__cause__ is not None:
         status, cause = error.args[0], error.__cause__
-        name = getattr(status.device, "name", str(status.device))
+        # A status of a device has `device`, one of anything else `obj`.
+        owner = getattr(status, "device", None) or getattr(status, "obj", None)
+        name = getattr(owner, "name", None) or str(owner or status)
         if isinstance(cause, StatusTimeoutError):
             return f"{name} did not finish within {status.timeout:g} s"
         text = str(cause)

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -40,7 +41,11 @@ def drive(engine: RunEngine, campaign: Campaign) -> tuple[ExitCode, str]:
         except RunEngineInterrupted:
             if engine.state != "paused":
                 return ExitCode.STOPPED, "stopped by a person"
-            why = whys.pop() if whys else "paused by a person"
+            if whys:
+                why = whys.pop()
+            else:
+                why = "paused by a person"
+                campaign.progress.paused(why)
             answer = _ask(why)
             if answer == "c":
                 go = engine.resume
@@ -53,10 +58,12 @@ def _ask(why: str) -> str:
     """Ask what to do with a paused campaign: c continue, s stop, l leave it paused for a later resume."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return "l"
+    # The live display lets go of the terminal from a thread of its own.
+    time.sleep(0.3)
     print(f"\nPaused: {why}")
     while True:
         try:
-            answer = input("[c]ontinue, [s]top (a later `beamloop resume` goes on): ").strip().lower()[:1]
+            answer = input("(c)ontinue or (s)top? A later `beamloop resume` goes on. ").strip().lower()[:1]
         except (EOFError, KeyboardInterrupt):
             return "s"
         if answer in ("c", "s"):

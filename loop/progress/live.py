@@ -145,6 +145,8 @@ class RichDisplay(Display):
         self._board = board
         # The thread of `Background` is the only one that draws: no second one inside Rich.
         self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._held = False
+        """Whether a person at the prompt has the terminal."""
 
     def started(self, header: Header) -> None:
         """Take the terminal."""
@@ -156,11 +158,13 @@ class RichDisplay(Display):
 
     def suggested(self, suggestion: Suggestion) -> None:
         """Show what comes next."""
+        self._take_back()
         self._board.row(suggestion)
         self.tick()
 
     def measuring(self, suggestion: Suggestion, attempt: int) -> None:
         """Show what is being measured."""
+        self._take_back()
         self._board.measuring(suggestion, attempt)
         self.tick()
 
@@ -168,15 +172,18 @@ class RichDisplay(Display):
         self, suggestion: Suggestion, observation: Observation, idle_s: float, model_error: float | None
     ) -> None:
         """Show the outcome."""
+        self._take_back()
         self._board.outcome(suggestion, observation, idle_s, model_error)
         if observation.status is not Status.MEASURED:
             self._board.message = f"point {suggestion.iteration} {observation.status}: {observation.reason}"
         self.tick()
 
     def paused(self, message: str) -> None:
-        """Show why, in yellow, until the next point moves."""
+        """Show why, in yellow, and leave the terminal to a prompt until the next point moves."""
         self._board.paused, self._board.message = True, f"paused: {message}"
         self.tick()
+        self._live.stop()
+        self._held = True
 
     def note(self, message: str) -> None:
         """Show it under the table."""
@@ -185,6 +192,7 @@ class RichDisplay(Display):
 
     def ended(self, reason: str, summary: Mapping[str, object]) -> None:
         """Leave the last picture standing, and the summary below it."""
+        self._take_back()
         self._board.ended()
         self._board.message = f"ended: {reason}"
         self.tick()
@@ -197,7 +205,14 @@ class RichDisplay(Display):
 
     def tick(self) -> None:
         """Redraw."""
+        if self._held:
+            return
         self._live.update(render(self._board, self._console.width), refresh=True)
+
+    def _take_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._live.start()
 
     def close(self) -> None:
         """Show the cursor again."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
@@ -288,29 +287,3 @@ def test_the_description_is_plain_json(detector: SynSignal) -> None:
 def test_options_out_of_range(detector: SynSignal, x: SynAxis, options: dict[str, Any], words: str) -> None:
     with pytest.raises(InstrumentError, match=words):
         experiment(detector, x, **options)
-
-
-def test_a_campaign_on_ones_own_devices(engine: Any, x: SynAxis) -> None:
-    """The whole loop: the maximum of a bell is found, and every point is where the agent wanted it."""
-    from loop.agent import Agent
-    from loop.engine import Campaign
-    from loop.space import BoxSpace, Continuous
-    from loop.stopping import MaxPoints
-    from surrogates.gp import GaussianProcess
-
-    RE, documents = engine
-    bell = SynSignal(func=lambda: float(np.exp(-((x.position - 0.3) ** 2))), name="det")
-    here = experiment(bell, x)
-    agent = Agent(
-        BoxSpace([Continuous("x", -3, 3, "mm")]),
-        GaussianProcess,
-        "log_ei",
-        observables=here.observables,
-        direction="maximise",
-        n_initial=4,
-    )
-    assert RE(Campaign(agent, here, MaxPoints(10)).plan()).plan_result == "10 points are measured"
-    assert max(o.values["det"] for o in agent.measured) > 0.98
-    measured = [doc["data"]["x"] for name, doc in documents if name == "event" and "x" in doc["data"]]
-    # The synthetic axis keeps three digits.
-    np.testing.assert_allclose(measured, [o.point["x"] for o in agent.measured], atol=1e-3)

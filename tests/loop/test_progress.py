@@ -184,7 +184,8 @@ def test_the_live_display_gives_the_cursor_back():
     stream = io.StringIO()
     exercise(RichProgress(Console(file=stream, force_terminal=True, width=100)))
     hide, show = "\x1b[?25l", "\x1b[?25h"
-    assert stream.getvalue().count(hide) == stream.getvalue().count(show) == 1
+    # Once for the prompt of a pause, once at the end.
+    assert stream.getvalue().count(hide) == stream.getvalue().count(show) == 2
     assert "ended: done" in stream.getvalue()
 
 
