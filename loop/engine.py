@@ -7,14 +7,12 @@ way, whatever the timing: that is what makes a resumed campaign suggest what an 
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 import bluesky.plan_stubs as bps
@@ -22,14 +20,15 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import IllegalMessageSequence, MsgGenerator, RunEngineControlException
 
 from loop.agent import Agent
+from loop.collector import Collector
 from loop.decisions import Decisions
 from loop.errors import JournalError
 from loop.history import MEASUREMENT, PREPARATION, History, RunDocuments, Step, has_event
-from loop.journal import plain_document
 from loop.progress import NullProgress, Progress
 from loop.protocols import Evaluation, Experiment
 from loop.records import Observation, Status, Suggestion
 from loop.stopping import StoppingRule, StopState
+from loop.threads import in_thread, settle
 
 T = TypeVar("T")
 
@@ -76,34 +75,6 @@ class Campaign:
     def plan(self) -> MsgGenerator[str]:
         """Return the plan; it returns the reason why the campaign ended."""
         return (yield from _Run(self).plan())
-
-
-class Collector:
-    """A document callback that keeps each measurement run's documents, as a reader of the journal would see them."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-        self._run_of: dict[str, str] = {}
-
-    def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Keep one document."""
-        doc = plain_document(name, doc)
-        if name == "start":
-            if doc.get("purpose") in (MEASUREMENT, PREPARATION):
-                self._runs[doc["uid"]] = [(name, doc)]
-            return
-        uid = doc.get("run_start") or self._run_of.get(doc.get("stream_resource") or doc.get("descriptor", ""))
-        if uid in self._runs:
-            if "uid" in doc:
-                self._run_of[doc["uid"]] = uid
-            self._runs[uid].append((name, doc))
-
-    def take(self) -> list[RunDocuments]:
-        """Hand out the runs collected since the last call, and forget them."""
-        runs = [tuple(docs) for docs in self._runs.values()]
-        self._runs.clear()
-        self._run_of.clear()
-        return runs
 
 
 class _Run:
@@ -206,7 +177,7 @@ class _Run:
                 yield from self.decisions.outcome(observation)
             if upcoming is not None:
                 # The agent must not learn of this outcome before that decision is taken.
-                yield from self._settle(upcoming)
+                yield from settle(upcoming)
             self.agent.ingest(observation)
             self.progress.finished(step.suggestion, observation, idle_s=step.idle_s, model_error=self.error)
             step = None
@@ -303,28 +274,18 @@ class _Run:
     def _evaluate(self, run: RunDocuments) -> MsgGenerator[Evaluation]:
         while True:
             # Not in the decision worker, which may be busy with the next suggestion.
-            future: Future[Evaluation] = Future()
-            Thread(target=_fulfil, args=(future, self.experiment.evaluate, run), name="beamloop-evaluate").start()
-            evaluation = yield from self._wait_for(future, "evaluating a run")
+            evaluation = yield from self._wait_for(in_thread(self.experiment.evaluate, run), "evaluating a run")
             if evaluation is not None:
                 return evaluation
 
     def _wait_for(self, future: Future[T], doing: str) -> MsgGenerator[T | None]:
         """Wait without blocking the RunEngine; an error pauses the campaign and gives None once it is resumed."""
-        yield from self._settle(future)
+        yield from settle(future)
         error = future.exception()
         if error is None:
             return future.result()
         yield from self._pause(f"{doing} failed: {type(error).__name__}: {error}")
         return None
-
-    @staticmethod
-    def _settle(future: Future[Any]) -> MsgGenerator[None]:
-        async def done() -> None:
-            await asyncio.wait([asyncio.wrap_future(future)])
-
-        if not future.done():
-            yield from bps.wait_for([done])
 
     def _pause_if_guarded(self) -> MsgGenerator[None]:
         for guard in self.campaign.guards:
@@ -373,12 +334,3 @@ def _counts_as_attempt(runs: Sequence[RunDocuments], error: Exception) -> bool:
     if not runs or runs[-1][-1][0] != "stop" or runs[-1][-1][1]["exit_status"] != "fail":
         return False
     return not (isinstance(error, OSError) and error.errno in STORAGE_FAILURES)
-
-
-def _fulfil(future: Future[T], function: Callable[..., T], *args: Any) -> None:
-    try:
-        result = function(*args)
-    except Exception as error:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
