@@ -37,6 +37,8 @@ PLACE_NAME = "place"
 LOG_NAME = "catalogue.log"
 KEY_VARIABLE = "BEAMLOOP_TILED_API_KEY"
 POLL_S = 0.1
+PASSES = 2
+"""How often a run that could not be written is tried: a server may have been away for a while."""
 
 log = logging.getLogger(__name__)
 
@@ -229,12 +231,15 @@ def feed(folder: Path, target: str, ended: threading.Event) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target == EMBEDDED:
             _forget_another_place(folder.absolute() / FOLDER_NAME)
-        with open_catalogue(folder, target) as client:
-            runs = _Runs(client, folder.absolute() / FRAMES_NAME)
-            for item in follow(folder / FILE_NAME, ended):
-                if item is not None:
-                    runs(*item)
-    log.info("%d documents written, %d runs incomplete", runs.written, len(runs.failed))
+        for _ in range(PASSES):
+            with open_catalogue(folder, target) as client:
+                runs = _Runs(client, folder.absolute() / FRAMES_NAME)
+                for item in follow(folder / FILE_NAME, ended):
+                    if item is not None:
+                        runs(*item)
+            log.info("%d documents written, %d runs incomplete", runs.written, len(runs.failed))
+            if not runs.failed:
+                break
     return len(runs.failed)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import dask
 import numpy as np
@@ -197,6 +198,28 @@ def test_a_run_that_cannot_be_written_does_not_keep_the_others_back(monkeypatch,
     assert ("stop", "s-b") not in Fussy.written
     assert ("stop", "s-c") in Fussy.written
     assert "the server has gone" in caplog.text
+
+
+def test_a_run_that_could_not_be_written_is_tried_once_more(monkeypatch, tmp_path):
+    monkeypatch.setattr("bluesky.callbacks.tiled_writer.TiledWriter", Fussy)
+    monkeypatch.setattr(Fussy, "written", [])
+    opened = []
+
+    @contextmanager
+    def away_for_a_while(folder, target):
+        opened.append(target)
+        monkeypatch.setattr(Fussy, "refused", "a" if len(opened) == 1 else "")
+        yield {}
+
+    monkeypatch.setattr("loop.catalogue.open_catalogue", away_for_a_while)
+    (tmp_path / FILE_NAME).write_text(
+        to_line("start", {"uid": "a"})
+        + to_line("descriptor", {"uid": "d", "run_start": "a"})
+        + to_line("event", {"uid": "e", "descriptor": "d", "data": {"run": "a"}})
+    )
+    assert feed(tmp_path, "http://nowhere", AT_ONCE) == 0
+    assert len(opened) == 2
+    assert Fussy.written[-1] == ("event", "e")
 
 
 def test_a_feeder_that_died_is_told(campaign):

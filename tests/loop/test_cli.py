@@ -46,7 +46,6 @@ class Ended:
     folder: Path
     stop_reason: str = "45 points are measured"
     exit_code: int = 0
-    report_path: Path | None = None
 
 
 class Campaigns(ModuleType):
@@ -136,12 +135,6 @@ def test_run_without_report_and_quietly(config: Path, campaigns: Campaigns, tmp_
     assert (result.exit_code, result.output) == (0, "")
     ((_, _, folder, progress),) = campaigns.calls
     assert (folder, progress) == (tmp_path / "here", False)
-
-
-def test_a_report_that_is_written_already_is_not_written_again(config: Path, campaigns: Campaigns) -> None:
-    campaigns.end = lambda folder: Ended(folder, report_path=folder / "own.html")
-    assert "own.html" in beamloop("run", config).stdout
-    assert campaigns.names == ["run"]
 
 
 @pytest.mark.parametrize(("code", "word"), [(3, "Paused"), (4, "Stopped")])
