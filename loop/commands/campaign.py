@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,13 @@ def run(session: Session, path: Path, overrides: Sequence[str], *, out: Path | N
     session.folder = folder
     if not quiet:
         print(f"Campaign folder: {folder}", flush=True)
-    return _finish(campaigns.run_campaign(config, folder, progress=not quiet), report=report, quiet=quiet)
+    try:
+        result = campaigns.run_campaign(config, folder, progress=not quiet)
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()  # goes only if nothing has been written into it
+        raise
+    return _finish(result, report=report, quiet=quiet)
 
 
 def resume(session: Session, folder: Path, *, report: bool, quiet: bool) -> int:
