@@ -21,6 +21,8 @@ import numpy as np
 from loop.errors import JournalError, StorageFullError
 
 FILE_NAME = "documents.jsonl"
+CONFIG_NAME = "campaign.json"
+"""The checked campaign file, written before the journal begins."""
 TORN_NAME = "documents.torn"
 RESERVE_NAME = "reserve"
 RESERVE_BYTES = 2 * 1024 * 1024

@@ -19,7 +19,7 @@ from loop.errors import JournalError
 from loop.executor import run_engine
 from loop.exitcodes import ExitCode
 from loop.history import History, close_unfinished, read_history
-from loop.journal import FILE_NAME, TORN_NAME, Journal, read_documents
+from loop.journal import CONFIG_NAME, FILE_NAME, TORN_NAME, Journal, read_documents
 from loop.modelerror import ModelError
 from loop.progress import Header, make_progress
 from loop.provenance import metadata
@@ -28,7 +28,6 @@ from loop.space import PoolSpace
 from loop.warmup import warm_up
 from loop.wording import symbol
 
-CONFIG_NAME = "campaign.json"
 REPORT_FOLDER = "report"
 MIN_FREE_BYTES = 100 * 1024 * 1024
 """Below this much free space no exposure begins."""

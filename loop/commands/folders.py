@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from loop.errors import BeamloopError
-from loop.journal import FILE_NAME
+from loop.journal import CONFIG_NAME, FILE_NAME
 
 
 def new_folder(parent: Path, name: str) -> Path:
@@ -66,7 +66,7 @@ def campaign_folder(folder: Path) -> Path:
     BeamloopError
         If it holds none.
     """
-    if not (folder / FILE_NAME).is_file():
+    if not any((folder / name).is_file() for name in (FILE_NAME, CONFIG_NAME)):
         what = "a folder without the campaign's journal" if folder.is_dir() else "no folder"
         raise BeamloopError(
             f"{folder}: found {what} ({FILE_NAME}), expected the folder that `beamloop run` printed at its start."

@@ -215,7 +215,11 @@ def test_foreseen_errors_are_their_message(config: Path, campaigns: Campaigns, e
 
 
 def test_an_unforeseen_error_is_one_line_and_a_log(config: Path, campaigns: Campaigns) -> None:
-    campaigns.end = fails(ZeroDivisionError("division\nby zero"))
+    def end(folder: Path) -> Ended:
+        (folder / FILE_NAME).touch()
+        raise ZeroDivisionError("division\nby zero")
+
+    campaigns.end = end
     result = beamloop("run", config, "-q")
     assert result.exit_code == 1
     first, second = result.stderr.splitlines()
@@ -223,6 +227,12 @@ def test_an_unforeseen_error_is_one_line_and_a_log(config: Path, campaigns: Camp
     log = Path(second.removeprefix("The traceback is in ").partition(";")[0])
     assert log.parent.parent == Path("campaigns")
     assert "Traceback (most recent call last)" in log.read_text()
+
+
+def test_a_campaign_that_could_not_begin_leaves_no_folder(config: Path, campaigns: Campaigns) -> None:
+    campaigns.end = fails(BeamloopError("the data are missing"))
+    assert beamloop("run", config, "-q").exit_code == 2
+    assert not list(Path("campaigns").iterdir())
 
 
 def test_an_unforeseen_error_before_there_is_a_folder(
