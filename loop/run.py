@@ -181,8 +181,7 @@ def _config_of(folder: Path) -> CampaignConfig:
 
 
 def _configure(config: CampaignConfig) -> None:
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads)
 
 
 def _header(config: CampaignConfig, parts: Parts, history: History | None, folder: Path, error_name: str) -> Header:

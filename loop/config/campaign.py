@@ -173,8 +173,9 @@ class CampaignConfig(Section):
     """Where the records go."""
     report: Report = Report()
     """What the report compares with."""
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Threads that torch may use; null: torch decides."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Threads that torch may use. Models of this size gain nothing from a second one, and lose much on a busy machine,
+    where threads wait for each other."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the surrogate computes; `auto` takes a GPU if there is one."""
 

@@ -62,7 +62,7 @@ def test_defaults_fill_what_is_left_out() -> None:
     assert config.surrogate.kind == "pbnn"
     assert config.acquisition.kind == "auto"
     assert config.measurement.attempts == 2
-    assert config.threads is None
+    assert config.threads == 1
     assert config.space.units == {"temperature": "degC", "x": "mm"}
 
 

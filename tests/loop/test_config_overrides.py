@@ -43,7 +43,7 @@ def attempt(text: str, *overrides: str) -> CampaignConfig | str:
         ("description=a=b: no", None, None),
         ("description='a=b: no'", ("description",), "a=b: no"),
         ("description=", None, None),
-        ("threads=null", ("threads",), None),
+        ("stopping.minutes=null", ("stopping", "minutes"), None),
         ("storage.folder=elsewhere", ("storage", "folder"), "elsewhere"),
         ("stopping.rules.1.kind=c", ("stopping", "rules", 1, "kind"), "c"),
         ("stopping.minutes=1e2", ("stopping", "minutes"), 100.0),
