@@ -17,6 +17,7 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
+from gpytorch.settings import min_fixed_noise
 from linear_operator.operators import LinearOperator
 from torch import Tensor
 
@@ -95,9 +96,11 @@ class GaussianProcess(SingleTaskGP):
         likelihood: FixedNoiseGaussianLikelihood | None = None
         if train_Yvar is not None:
             _, standardised = standardise(train_Y, train_Yvar)
+            # GPyTorch's own floor, in units of the targets' variance; below it GPyTorch warns at every fit.
+            standardised = standardised.clamp_min(min_fixed_noise.value(standardised.dtype))
             prior = LogNormalPrior(loc=-4.0, scale=1.0)
             likelihood = MeasuredAndLearnedNoise(
-                standardised.mT.clamp_min(1e-10) if m > 1 else standardised.squeeze(-1).clamp_min(1e-10),
+                standardised.mT if m > 1 else standardised.squeeze(-1),
                 learn_additional_noise=True,
                 batch_shape=outputs,
                 noise_prior=prior,

@@ -1,6 +1,7 @@
 """The Gaussian process: measured and learned noise, conditioning, fantasies, refusals."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -126,3 +127,11 @@ def test_interpolates_where_noise_is_small():
 def test_unusable_data_is_refused_in_words(X, Y, message):
     with pytest.raises(SurrogateError, match=message):
         GaussianProcess(X, Y)
+
+
+def test_tiny_measured_variances_are_no_cause_for_warnings():
+    X = torch.linspace(0, 1, 8, dtype=torch.float64).unsqueeze(-1)
+    Y = torch.sin(6 * X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GaussianProcess(X, Y, torch.full_like(Y, 1e-9))
