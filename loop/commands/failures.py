@@ -7,7 +7,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,12 +81,11 @@ def _log(error: Exception, folder: Path | None) -> Path:
     text = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {' '.join(sys.argv)}\n"
     text += "".join(traceback.format_exception(error)) + "\n"
     if folder is not None and folder.is_dir():
-        try:
-            with (folder / LOG_NAME).open("a", encoding="utf-8") as file:
-                file.write(text)
+        # On a full disk, say, the temporary files may lie elsewhere.
+        with suppress(OSError), (folder / LOG_NAME).open("a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
             return folder / LOG_NAME
-        except OSError:
-            pass  # A full disk, say: the temporary files may lie elsewhere.
     descriptor, name = tempfile.mkstemp(prefix="beamloop-", suffix=".log")
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
