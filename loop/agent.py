@@ -62,6 +62,9 @@ class Agent:
         Keyword arguments for the acquisition's builder.
     n_reference
         Points that represent a continuous space (or a pool larger than that) in the acquisition's context.
+    refit
+        The model is fitted anew once the points have grown by this fraction since the last fit, and updated in
+        between where the surrogate can (`loop.protocols.CanUpdate`); 0 fits it at every point.
     exclusion
         How close to a lost point, or one in flight, a box may be measured: largest difference in a coordinate, as a
         fraction of its range.
@@ -90,6 +93,7 @@ class Agent:
         seed: int = 0,
         acquisition_options: Mapping[str, Any] | None = None,
         n_reference: int = 128,
+        refit: float = 0.0,
         exclusion: float = 0.01,
         device: str = "cpu",
         clock: Callable[[], float] = time.perf_counter,
@@ -110,13 +114,14 @@ class Agent:
             raise AgentError(f"expected at least one observable, names distinct; got {list(self.observables)}")
         if direction not in ("maximise", "minimise", None):
             raise AgentError(f"direction: expected 'maximise', 'minimise' or None, got {direction!r}")
-        if seed < 0 or n_initial < 0 or n_reference < 1:
+        if seed < 0 or n_initial < 0 or n_reference < 1 or not 0 <= refit < math.inf:
             raise AgentError(
-                f"expected seed, n_initial >= 0 and n_reference >= 1; got {seed}, {n_initial}, {n_reference}"
+                "expected seed, n_initial and refit >= 0 and n_reference >= 1; got "
+                f"{seed}, {n_initial}, {refit} and {n_reference}"
             )
         self._clock = clock
         self._ledger = Ledger()
-        self._belief = Belief(space, surrogate, self.observables, seed, self.device)
+        self._belief = Belief(space, surrogate, self.observables, seed, refit, self.device)
         # Predictions for a display may be asked while a worker decides.
         self._lock = threading.RLock()
 
@@ -273,6 +278,7 @@ class Agent:
             acquisition_value=value if value is not None and math.isfinite(value) else None,
             based_on=len(self._ledger.outcomes),
             pending=tuple(s.id for s in self.pending),
+            model=self._belief.report() if predict else {},
             decision_s=self._clock() - start,
         )
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from loop.acquisition.moments import moments
 from loop.acquisition.registry import blame
 from loop.errors import BeamloopError
-from loop.protocols import SearchSpace, Surrogate
+from loop.protocols import CanUpdate, HasDiagnostics, SearchSpace, Surrogate
 from loop.records import Observation, Prediction
 from loop.seeds import FIT, derive, isolated
 
@@ -26,12 +26,24 @@ class AgentError(BeamloopError, ValueError):
     """An agent was told, or asked for, something that contradicts what it knows."""
 
 
+def last_fit(n: int, growth: float) -> int:
+    """Return the number of points at the scheduled fit that serves `n` points.
+
+    The first fit is at `MIN_MEASURED` points, the next always as soon as their number has grown by the fraction
+    `growth`, by one point at least.
+    """
+    at = MIN_MEASURED
+    while (following := max(at + 1, math.ceil(at * (1 + growth)))) <= n:
+        at = following
+    return at
+
+
 class Belief:
     """Surrogate, data and the model between them.
 
     Parameters
     ----------
-    space, surrogate, observables, seed, device
+    space, surrogate, observables, seed, refit, device
         As of `loop.agent.Agent`.
     """
 
@@ -41,6 +53,7 @@ class Belief:
         surrogate: Surrogate,
         observables: tuple[str, ...],
         seed: int,
+        refit: float = 0.0,
         device: torch.device | None = None,
     ) -> None:
         self.device = device or torch.device("cpu")
@@ -48,8 +61,10 @@ class Belief:
         self.surrogate = surrogate
         self.observables = observables
         self.seed = seed
+        self.refit = refit
         self.measured: list[Observation] = []
         """What the model learns from, in order."""
+        self._fitted: tuple[int, Model] | None = None
         self._model: tuple[int, Model] | None = None
 
     @property
@@ -68,22 +83,36 @@ class Belief:
                 )
         self.space.encode([observation.point])
 
-    def data(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return ``(n, d)`` points, ``(n, m)`` values and their variances; no variances unless every one is known."""
-        X = self.space.encode([o.point for o in self.measured]).to(self.device)
-        Y = self._table([[o.values[name] for name in self.observables] for o in self.measured])
-        sds = self._table([[o.sds.get(name, math.nan) for name in self.observables] for o in self.measured])
+    def data(self, n: int | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return ``(n, d)`` points, ``(n, m)`` values and their variances, of the first `n` points or all.
+
+        There are no variances unless every one is known.
+        """
+        measured = self.measured[:n]
+        X = self.space.encode([o.point for o in measured]).to(self.device)
+        Y = self._table([[o.values[name] for name in self.observables] for o in measured])
+        sds = self._table([[o.sds.get(name, math.nan) for name in self.observables] for o in measured])
         known = bool((torch.isfinite(sds) & (sds > 0)).all())
         return X, Y, sds.square() if known else None
 
     def model(self) -> Model:
-        """Return the model of all points measured so far."""
+        """Return the model of all points measured so far: fitted to them, or fitted and updated.
+
+        Which it is depends on their number alone, so that a campaign taken up again believes the same.
+        """
         n = len(self.measured)
         if not self.possible:
             raise AgentError(f"a model needs {MIN_MEASURED} measured points, there are {n}")
         if self._model is None or self._model[0] != n:
-            self._model = (n, self._fit())
+            self._model = (n, self._updated(n))
         return self._model[1]
+
+    def report(self) -> dict[str, float | str]:
+        """Return what the current model says of its inference, without times."""
+        model = self.model()
+        if not isinstance(model, HasDiagnostics):
+            return {}
+        return {key: value for key, value in model.diagnostics().items() if not key.endswith("_s")}
 
     def predict(self, X: Tensor) -> list[Prediction]:
         """Say what would be measured at ``(n, d)`` points, noise included."""
@@ -101,10 +130,30 @@ class Belief:
                 ]
         return predictions
 
-    def _fit(self) -> Model:
+    def _updated(self, n: int) -> Model:
+        """Return the model of the scheduled fit before `n` points, updated by those since."""
+        at = last_fit(n, self.refit)
+        if self._fitted is not None and not isinstance(self._fitted[1], CanUpdate):
+            at = n
+        if self._fitted is None or self._fitted[0] != at:
+            self._fitted = (at, self._fit(at))
+        model = self._fitted[1]
+        if at == n:
+            return model
         X, Y, Yvar = self.data()
-        seed = derive(self.seed, len(X), FIT)
-        with isolated(seed), blame(self.surrogate, f"fitting {len(X)} points"):
+        if not isinstance(model, CanUpdate) or (Yvar is None) != (self.data(at)[2] is None):
+            self._fitted = (n, self._fit(n))
+            return self._fitted[1]
+        with isolated(derive(self.seed, n, FIT)), blame(self.surrogate, f"updating {at} points with {n - at}"):
+            model = model.update(X[at:], Y[at:], None if Yvar is None else Yvar[at:])
+            with torch.no_grad():
+                model.posterior(X[:1])
+        return model
+
+    def _fit(self, n: int) -> Model:
+        X, Y, Yvar = self.data(n)
+        seed = derive(self.seed, n, FIT)
+        with isolated(seed), blame(self.surrogate, f"fitting {n} points"):
             model = self.surrogate(X, Y, Yvar, seed=seed)
             # Models cache on their first prediction, and the last bits of the cache depend on what is asked first.
             with torch.no_grad():

@@ -100,6 +100,7 @@ def compose(config: CampaignConfig, folder: Path) -> Parts:
         n_initial=config.initial.points,
         seed=config.seed,
         acquisition_options=config.acquisition.options,
+        refit=config.surrogate.refit,
         device=_device(config),
     )
     new_agent()  # a wrong acquisition or option is to be told now

@@ -72,6 +72,30 @@ class Surrogate(Protocol):
         ...
 
 
+@runtime_checkable
+class CanUpdate(Protocol):
+    """A fitted model that learns of further points without a new fit."""
+
+    def update(self, X: Tensor, Y: Tensor, Yvar: Tensor | None = None) -> Model:
+        """Return the model given ``(k, d)`` further points, ``(k, m)`` values and their variances.
+
+        Variances come exactly where the model was fitted with them. The model itself stays as it is.
+        """
+        ...
+
+
+@runtime_checkable
+class HasDiagnostics(Protocol):
+    """A fitted model that can say how its inference went."""
+
+    def diagnostics(self) -> Mapping[str, float | str]:
+        """Return plain numbers and words, at best with ``engine`` and ``converged`` (1 or 0).
+
+        All of it goes into the campaign's documents but what ends in ``_s`` (seconds, never the same twice).
+        """
+        ...
+
+
 class Acquisition(Protocol):
     """Anything that builds a BoTorch acquisition function: a class like the one in the README, or a function."""
 

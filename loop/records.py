@@ -59,6 +59,8 @@ class Suggestion:
     """How many outcomes were known when this was decided."""
     pending: tuple[str, ...] = ()
     """Suggestions in flight at that time."""
+    model: Mapping[str, float | str] = field(default_factory=dict)
+    """What the model says of its own inference: engine, whether it converged, scales. Empty without a model."""
     decision_s: float = 0.0
     """Seconds that the decision took."""
 

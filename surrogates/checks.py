@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
 
 from surrogates.errors import SurrogateError
+
+Options = TypeVar("Options")
+
+
+def as_options(kind: type[Options], given: Options | Mapping[str, Any]) -> Options:
+    """Return options of a dataclass, built from a mapping where that is what came (from a campaign file, say).
+
+    Raises
+    ------
+    SurrogateError
+        On a field that is unknown or missing.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise SurrogateError(f"{kind.__name__} cannot be built from {dict(given)}: {error}") from error
 
 
 def check_training_data(X: Tensor, Y: Tensor, Yvar: Tensor | None, *, at_least: int = 2) -> None:

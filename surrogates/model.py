@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Literal, Self
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform
@@ -17,11 +18,16 @@ from torch import Tensor
 
 from surrogates.checks import check_points, check_training_data
 from surrogates.errors import SurrogateError
-from surrogates.inference.base import Engine, MemberPosterior, Problem
+from surrogates.inference.base import Belief, MemberPosterior, Problem
+from surrogates.inference.choice import Inferred, infer
 from surrogates.inference.conditioning import ConditionedPosterior
+from surrogates.likelihoods import Likelihood
 from surrogates.networks import NetworkEnsemble
-from surrogates.posteriors import mixture_distribution, mixture_moments
+from surrogates.posteriors import mixture_distribution, mixture_moments, mixture_noise
 from surrogates.priors import LogGrid
+
+Mixing = Literal["equal", "evidence"]
+"""How the members of an ensemble are weighed."""
 
 
 class NetworkEnsembleModel(Model, FantasizeMixin):
@@ -29,11 +35,19 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
 
     _networks: NetworkEnsemble
     """All outputs' networks, float64, output-major: network ``g`` belongs to output ``g // members``."""
+    _centre: NetworkEnsemble | None
+    """Prior means, like `_networks`."""
     _layers: tuple[int, ...]
-    _engine: Engine
+    _likelihood: Likelihood
+    _inference: str | Mapping[str, Any]
+    """What was asked for."""
+    _inferred: Inferred
+    """What came of it."""
+    _mixing: Mixing
     _grids: tuple[LogGrid, LogGrid]
     """Of the prior's and the noise's scale."""
     _members: int
+    _seed: int
     _dtype: torch.dtype
     _batch_shape: torch.Size
     _X: Tensor
@@ -45,28 +59,46 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
     _reference: Tensor
     """Points over which the function's prior scale is 1."""
     _posterior: MemberPosterior
+    """That of `_inferred`, or conditioned on fantasies."""
     _fit_s: float
 
     def _set_data(self, X: Tensor, Y: Tensor, Yvar: Tensor | None) -> None:
         self._X, self._Y = X.detach().double(), Y.detach().double()
         self._Yvar = None if Yvar is None else Yvar.detach().double()
 
-    def _standardised(self) -> tuple[Tensor, Tensor | None]:
-        """Targets and variances of each network, ``(G, n)``."""
+    def problem(self) -> Problem:
+        """Return what the inference engine is given: all networks and data, in standardised units."""
 
         def per_network(t: Tensor) -> Tensor:
             return t.mT.repeat_interleave(self._members, 0)
 
+        variances = None if self._Yvar is None else per_network(self._Yvar / self._scale.square())
         targets = per_network((self._Y - self._shift) / self._scale)
-        return targets, None if self._Yvar is None else per_network(self._Yvar / self._scale.square())
+        return Problem(
+            self._networks,
+            self._layers,
+            self._X,
+            targets,
+            variances,
+            *self._grids,
+            self._reference,
+            self._likelihood,
+            self._centre,
+            self._seed,
+        )
 
-    def _infer(self) -> MemberPosterior:
-        targets, variances = self._standardised()
-        prior_sd, noise_sd = self._grids
+    def _infer(self) -> None:
         with torch.no_grad():
-            return self._engine.infer(
-                Problem(self._networks, self._layers, self._X, targets, variances, prior_sd, noise_sd, self._reference)
-            )
+            self._inferred = infer(self.problem(), self._inference)
+        self._posterior = self._inferred.posterior
+
+    @property
+    def mixture_weights(self) -> Tensor:
+        """``(m, members)``: equal, or by the members' evidence."""
+        shape = (self.num_outputs, self._members)
+        if self._mixing == "equal":
+            return self._shift.new_full(shape, 1 / self._members)
+        return torch.softmax(self._posterior.summary["log_evidence"].view(shape), -1)
 
     @property
     def num_outputs(self) -> int:
@@ -104,14 +136,14 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
         return self._layers
 
     @property
+    def likelihood_model(self) -> Likelihood:
+        """How values scatter around the networks' outputs."""
+        return self._likelihood
+
+    @property
     def scale_grids(self) -> tuple[LogGrid, LogGrid]:
         """Grids of the prior's and the noise's scale, in standardised units."""
         return self._grids
-
-    def function_unit(self, network: int) -> float:
-        """Variance of one network's weights that gives its function variance 1 on average over the points fitted."""
-        with torch.no_grad():
-            return 1 / float(self._networks.tangent(self._reference, self._layers).diagonal()[network].mean())
 
     def standardisation(self, output: int) -> tuple[float, float]:
         """Mean and standard deviation that an output was standardised with."""
@@ -128,12 +160,17 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
 
     @property
     def noise_variance(self) -> Tensor:
-        """``(m,)`` posterior mean of the variance of the model's own noise, in original units."""
-        return self._posterior.noise_variance.unflatten(0, (self.num_outputs, -1)).mean(1) * self._scale.square()
+        """``(m,)`` posterior mean of the variance of the model's own noise over the points fitted, original units."""
+        own = self._posterior.noise_variance.view(self.num_outputs, -1)
+        return (self.mixture_weights * own).sum(-1) * self._scale.square()
 
-    def _measurement_variance(self) -> Tensor:
-        """``(m,)`` variance expected of a new measurement: own noise and the mean of the measured variances."""
-        return self.noise_variance if self._Yvar is None else self.noise_variance + self._Yvar.mean(0)
+    def _expected_variances(self) -> Tensor:
+        """``(m,)`` measured variance expected of a new measurement: the mean of those so far, or none."""
+        return torch.zeros_like(self._scale) if self._Yvar is None else self._Yvar.mean(0)
+
+    def _noise_at(self, belief: Belief, measured: Tensor) -> Tensor:
+        """``(*batch, m, q)`` own noise and measured variances ``(*batch, q or 1, m)``, in original units."""
+        return self._scale.square().unsqueeze(-1) * mixture_noise(belief, self.mixture_weights) + measured.mT
 
     def posterior(
         self,
@@ -152,22 +189,22 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
             Outputs wanted; all by default.
         observation_noise
             True adds the model's own noise and the mean of the measured variances; a tensor ``(*batch, q, m)`` of
-            variances
-            is added as it is.
+            variances is added as it is.
         posterior_transform
             Applied to the result.
         """
         check_points(X, self._X.shape[-1])
         outputs = list(range(self.num_outputs)) if output_indices is None else list(output_indices)
+        belief = self._posterior.evaluate(X.double())
         noise: Tensor | None = None
         if isinstance(observation_noise, Tensor):
             noise = observation_noise.double().mT
             noise = noise if noise.shape[-2] == len(outputs) else noise[..., outputs, :]
         elif observation_noise:
-            noise = self._measurement_variance()[outputs].unsqueeze(-1)
+            noise = self._noise_at(belief, self._expected_variances().unsqueeze(0))[..., outputs, :]
         distribution = mixture_distribution(
-            self._posterior.evaluate(X.double()),
-            self.num_outputs,
+            belief,
+            self.mixture_weights,
             outputs,
             shift=self._shift[outputs],
             scale=self._scale[outputs],
@@ -197,7 +234,9 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
 
         def at(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             check_points(X, self._X.shape[-1])
-            mean, variance, covariance = mixture_moments(self._posterior.evaluate(X.double()), fixed, self.num_outputs)
+            mean, variance, covariance = mixture_moments(
+                self._posterior.evaluate(X.double()), fixed, self.mixture_weights
+            )
             shift, scale = self._shift[output], self._scale[output]
             found = (
                 shift + scale * mean[output],
@@ -219,8 +258,7 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
             ``(*batch, q, m)`` in original units; may have batch dimensions in front that X lacks.
         noise
             Measured variances of `Y`, in original units (broadcast); the model's own noise is added. By default the
-            mean of the measured
-            variances the model was fitted with.
+            mean of the measured variances the model was fitted with.
         """
         check_points(X, self._X.shape[-1])
         if Y.shape[-1] != self.num_outputs or Y.shape[-2] != X.shape[-2]:
@@ -228,10 +266,7 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
                 f"values {tuple(Y.shape)} do not belong to points {tuple(X.shape)} of a model with "
                 f"{self.num_outputs} outputs"
             )
-        if noise is not None:
-            measured = noise.double()
-        else:
-            measured = torch.zeros_like(self._scale) if self._Yvar is None else self._Yvar.mean(0)
+        measured = self._expected_variances() if noise is None else noise.double()
         model = copy.copy(self)
         batch = torch.broadcast_shapes(self.batch_shape, Y.shape[:-2], X.shape[:-2])
         model._batch_shape = batch
@@ -242,10 +277,11 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
             return t.movedim(-1, 0).repeat_interleave(self._members, 0)
 
         Y = Y.expand(*batch, *Y.shape[-2:])
-        total = (measured / self._scale.square()).expand(Y.shape)
-        own = self._posterior.noise_variance.view(-1, *[1] * (Y.ndim - 1))
         model._posterior = ConditionedPosterior(
-            self._posterior, X.double(), per_network((Y.double() - self._shift) / self._scale), per_network(total) + own
+            self._posterior,
+            X.double(),
+            per_network((Y.double() - self._shift) / self._scale),
+            per_network((measured / self._scale.square()).expand(Y.shape)),
         )
         return model
 
@@ -255,9 +291,7 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
         `observation_noise` ``(*batch, q or 1, m)`` replaces the measured variance of the values (the model's own
         noise is always added).
         """
-        measured = observation_noise
-        if measured is None:
-            measured = torch.zeros_like(self._scale) if self._Yvar is None else self._Yvar.mean(0)
+        measured = self._expected_variances() if observation_noise is None else observation_noise.double()
         if X.shape[-2] == 0:
             shape = (
                 *sampler.sample_shape,
@@ -266,14 +300,16 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
                 self.num_outputs,
             )
             return self.condition_on_observations(X, X.new_empty(shape), measured)
-        total = (self.noise_variance + measured).expand(*X.shape[:-1], self.num_outputs)
+        belief = self._posterior.evaluate(X.double())
+        total = self._noise_at(belief, measured.expand(*X.shape[:-1], self.num_outputs)).mT
         values = sampler(self.posterior(X, observation_noise=total))
         return self.condition_on_observations(X, values, measured)
 
     def update(self, X: Tensor, Y: Tensor, Yvar: Tensor | None = None) -> Self:
         """Model with further measurements ``(k, d)``, ``(k, m)`` and their variances.
 
-        The trunks are kept; the chosen layers and the scales are inferred anew from all data. `self` is unchanged.
+        The trunks are kept; the chosen layers and the scales follow as they would from all data, by the engine's own
+        shortest way. `self` is unchanged, and updating it twice gives what updating it once with all points gives.
         """
         if isinstance(self._posterior, ConditionedPosterior):
             raise SurrogateError("a model conditioned on fantasies cannot be updated: update the model it came from")
@@ -292,6 +328,10 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
             torch.cat([self._Y, Y.double()]),
             None if Yvar is None or self._Yvar is None else torch.cat([self._Yvar, Yvar.double()]),
         )
-        model._posterior = model._infer()
+        engine = self._inferred.engine
+        with torch.no_grad():
+            posterior = engine.update(self._posterior, model.problem())
+        model._inferred = replace(self._inferred, posterior=posterior)
+        model._posterior = posterior
         model._fit_s = time.perf_counter() - began
         return model

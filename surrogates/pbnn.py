@@ -13,18 +13,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor
 
-from surrogates.checks import check_training_data
+from surrogates.checks import as_options, check_training_data
 from surrogates.errors import SurrogateError
-from surrogates.inference import choose_engine
-from surrogates.model import NetworkEnsembleModel
-from surrogates.networks import NetworkEnsemble, train_map
+from surrogates.inference.choice import Inferred, describe_engine, make_engine
+from surrogates.inference.conditioning import ConditionedPosterior
+from surrogates.likelihoods import Categorical, describe_likelihood, make_likelihood
+from surrogates.model import Mixing, NetworkEnsembleModel
+from surrogates.networks import NetworkEnsemble, chosen_layers, describe_architecture, make_architecture, train_map
 from surrogates.priors import LogGrid, WeightPrior
-from surrogates.storage import read_state, write_state
+from surrogates.storage import named_parameters, read_parameters, read_state, write_state
 
 PRIOR_SD = LogGrid(0.1, 10.0, 24)
 """Of the function, in standard deviations of the targets."""
@@ -34,22 +36,6 @@ NOISE_SD_BESIDE_MEASURED = LogGrid(0.02, 1.0, 24, median=0.135)
 """The same where error bars were measured: what they leave out and what the networks cannot follow, both presumably
 small (the log-normal prior of `GaussianProcess`). Without that presumption a sharp border passes for noise of more than
 half the targets' spread as long as points are few, and a campaign measures the same place again and again."""
-
-
-def chosen_layers(bayesian: str | Sequence[int], depth: int) -> tuple[int, ...]:
-    """Return the indices of the Bayesian layers, ascending; `depth` counts the output layer."""
-    named = {"all": tuple(range(depth)), "first": (0,), "last": (depth - 1,)}
-    if isinstance(bayesian, str):
-        if bayesian not in named:
-            raise SurrogateError(f'bayesian must be "all", "first", "last" or layer indices, got {bayesian!r}')
-        return named[bayesian]
-    layers = sorted({layer + depth if layer < 0 else layer for layer in bayesian})
-    if not layers or layers[0] < 0 or layers[-1] >= depth:
-        raise SurrogateError(
-            f"bayesian names layers {tuple(bayesian)}, but the network has {depth}: indices go from 0 to {depth - 1} "
-            f"(or -{depth} to -1), and there must be at least one"
-        )
-    return tuple(layers)
 
 
 class PBNN(NetworkEnsembleModel):
@@ -66,21 +52,29 @@ class PBNN(NetworkEnsembleModel):
         rarely hold everything.
     seed
         Of the networks' starting weights, the only random thing. The global generator is neither read nor changed.
-    hidden, activation
-        Widths of the hidden layers, and one of ``tanh relu silu gelu softplus sin``.
+    network
+        Architecture: its ``kind`` (``mlp`` by default) and options (`surrogates.networks.ARCHITECTURES`), for instance
+        ``{"hidden": [64, 32], "activation": "relu"}``. The default is a perceptron of 64, 32, 16 and 8 tanh units.
     bayesian
-        Layers that are inferred: ``"all"``, ``"first"``, ``"last"``, or indices (0 is the first, -1 the output layer).
+        Layers that are inferred: ``"all"``, ``"first"``, ``"last"``, a layer's name, or several by index (0 is the
+        first, -1 the output layer) or name.
+    likelihood
+        How values scatter: ``"gaussian"``, ``"heteroscedastic"``, ``"student_t"``, or a mapping with ``kind`` and
+        options (`surrogates.likelihoods`). For class labels there is `surrogates.classifier.PBNNClassifier`.
     members
         Networks per output.
     epochs, lr, map_noise_sd
         Training of the trunks (`surrogates.networks.train_map`).
     weight_prior
-        What trunks start from and are drawn back to.
+        What trunks start from and are drawn back to (a mapping of the fields of `WeightPrior` does as well).
     prior_sd, noise_sd
         Grids over which the scale of the chosen layers' prior and of the noise are integrated, in standardised units.
         By default the noise is expected to be small where there are measured variances.
     inference
-        ``"linearised"``, ``"conjugate"`` (last layer only), or ``"auto"``: the exact one where there is one.
+        ``"conjugate"`` (last layer, exact), ``"linearised"``, ``"hmc"``, ``"nuts"``, ``"svi"``, a mapping with ``kind``
+        and options of the engine, or ``"auto"`` (`surrogates.inference.choice.automatic`).
+    mixing
+        ``"equal"``, or ``"evidence"``: members weighed by how probable they make the data (engines that know that).
 
     Notes
     -----
@@ -107,34 +101,41 @@ class PBNN(NetworkEnsembleModel):
         train_Yvar: Tensor | None = None,
         *,
         seed: int = 0,
-        hidden: Sequence[int] = (64, 32, 16, 8),
-        activation: str = "tanh",
-        bayesian: Literal["all", "first", "last"] | Sequence[int] = "all",
+        network: Mapping[str, Any] | None = None,
+        bayesian: str | int | Sequence[int | str] = "all",
+        likelihood: str | Mapping[str, Any] = "gaussian",
         members: int = 8,
         epochs: int = 100,
         lr: float = 0.03,
         map_noise_sd: float = 0.2,
-        weight_prior: WeightPrior | None = None,
-        prior_sd: LogGrid = PRIOR_SD,
-        noise_sd: LogGrid | None = None,
-        inference: Literal["auto", "linearised", "conjugate"] = "auto",
+        weight_prior: WeightPrior | Mapping[str, float] | None = None,
+        prior_sd: LogGrid | Mapping[str, float] = PRIOR_SD,
+        noise_sd: LogGrid | Mapping[str, float] | None = None,
+        inference: str | Mapping[str, Any] = "auto",
+        mixing: Mixing = "equal",
     ) -> None:
         super().__init__()
         began = time.perf_counter()
         check_training_data(train_X, train_Y, train_Yvar)
-        if members < 1 or epochs < 0 or not hidden or min(hidden) < 1:
+        if members < 1 or epochs < 0 or not lr > 0 or not map_noise_sd > 0:
             raise SurrogateError(
-                "members, hidden widths and their number must be at least 1 and epochs at least 0, got "
-                f"members = {members}, hidden = {tuple(hidden)}, epochs = {epochs}"
+                "members must be at least 1, epochs at least 0, lr and map_noise_sd positive, got "
+                f"members = {members}, epochs = {epochs}, lr = {lr}, map_noise_sd = {map_noise_sd}"
             )
-        self._layers = chosen_layers(bayesian, len(hidden) + 1)
-        self._engine = choose_engine(inference, self._layers, len(hidden) + 1)
+        self._likelihood = make_likelihood(likelihood)
+        if isinstance(self._likelihood, Categorical):
+            raise SurrogateError("class labels are no values: use surrogates.classifier.PBNNClassifier for them")
+        architecture = make_architecture(network or {}, train_X.shape[-1], self._likelihood.heads)
+        self._layers = chosen_layers(bayesian, architecture.layers)
         if noise_sd is None:
             noise_sd = NOISE_SD if train_Yvar is None else NOISE_SD_BESIDE_MEASURED
-        self._grids = (prior_sd, noise_sd)
-        self._members = members
+        self._grids = (as_options(LogGrid, prior_sd), as_options(LogGrid, noise_sd))
+        if mixing not in get_args(Mixing):
+            raise SurrogateError(f'mixing must be "equal" or "evidence", got {mixing!r}')
+        self._mixing, self._members, self._seed, self._inference = mixing, members, seed, inference
         self._dtype = train_X.dtype
         self._batch_shape = torch.Size()
+        self._centre = None
 
         Y = train_Y.detach().double()
         spread = Y.std(0)
@@ -142,53 +143,69 @@ class PBNN(NetworkEnsembleModel):
         self._reference = train_X.detach().double()
         self._set_data(train_X, train_Y, train_Yvar)
 
-        weight_prior = WeightPrior() if weight_prior is None else weight_prior
+        prior = WeightPrior() if weight_prior is None else as_options(WeightPrior, weight_prior)
         start = NetworkEnsemble.draw(
-            train_X.shape[-1],
-            hidden,
+            architecture,
             members * train_Y.shape[-1],
-            activation=activation,
-            prior=weight_prior,
+            prior=prior,
             generator=torch.Generator().manual_seed(seed),
         ).to(train_X.detach().float())
-        targets, variances = self._standardised()
+        self._networks = start.to(self._X)
+        problem = self.problem()
         trained = train_map(
             start,
             self._X,
-            targets,
-            variances=variances,
+            problem.targets,
+            likelihood=self._likelihood,
+            variances=problem.variances,
             noise_sd=map_noise_sd,
-            prior=weight_prior,
+            prior=prior,
             epochs=epochs,
             lr=lr,
         )
         self._networks = trained.to(self._X)
-        self._posterior = self._infer()
+        self._infer()
+        if mixing == "evidence" and "log_evidence" not in self._posterior.summary:
+            raise SurrogateError(
+                f'engine {self._inferred.engine.name!r} does not know the evidence: mixing must be "equal" with it'
+            )
         self._fit_s = time.perf_counter() - began
         self.eval()
 
-    def diagnostics(self) -> dict[str, float | str]:
-        """Return what was inferred, as plain numbers.
+    @property
+    def converged(self) -> bool:
+        """Whether the inference can be trusted; False is also in `diagnostics`."""
+        return self._posterior.converged
 
-        ``log_evidence`` (mean over members, standardised units), ``noise_sd`` (original units), ``prior_sd`` (of the
-        function, original units), ``member_spread`` (sd over members of the log evidence), ``fit_s``, ``engine``. With
-        several outputs the first four carry ``.0``, ``.1`` ...
+    def diagnostics(self) -> dict[str, float | str]:
+        """Return what was inferred, and how, as plain numbers and words.
+
+        Always ``engine``, ``converged`` (1 or 0), ``failed`` (engines that `auto` tried before and that did not
+        converge), ``members`` and ``fit_s``; what the engine reports of itself (`MemberPosterior.report`); and of each
+        output ``noise_sd`` and ``prior_sd`` (of the function) in original units, and where the engine knows it
+        ``log_evidence`` (mean over members, standardised units) and ``member_spread`` (its sd over members). With
+        several outputs these carry ``.0``, ``.1`` ...
         """
         found: dict[str, float | str] = {
-            "engine": self._engine.name,
+            "engine": self._inferred.engine.name,
+            "converged": float(self._posterior.converged),
+            "failed": ", ".join(self._inferred.failed),
             "fit_s": self._fit_s,
             "members": float(self._members),
+            **self._posterior.report,
         }
+        weights = self.mixture_weights
+        shape = (self.num_outputs, self._members)
+        summary: Mapping[str, Tensor] = {k: v.view(shape) for k, v in self._posterior.summary.items()}
         for i in range(self.num_outputs):
-            own = slice(i * self._members, (i + 1) * self._members)
-            summary: Mapping[str, Tensor] = {k: v[own] for k, v in self._posterior.summary.items()}
-            scale = float(self._scale[i])
             suffix = f".{i}" if self.num_outputs > 1 else ""
-            evidence = summary["log_evidence"]
-            found[f"log_evidence{suffix}"] = float(evidence.mean())
-            found[f"member_spread{suffix}"] = float(evidence.std(correction=0))
-            found[f"noise_sd{suffix}"] = scale * math.sqrt(float(summary["noise_sd"].square().mean()))
-            found[f"prior_sd{suffix}"] = scale * math.sqrt(float(summary["prior_sd"].square().mean()))
+            for name in ("noise_sd", "prior_sd"):
+                mean_square = (weights[i] * summary[name][i].square()).sum()
+                found[f"{name}{suffix}"] = float(self._scale[i]) * math.sqrt(float(mean_square))
+            if "log_evidence" in summary:
+                evidence = summary["log_evidence"][i]
+                found[f"log_evidence{suffix}"] = float(evidence.mean())
+                found[f"member_spread{suffix}"] = float(evidence.std(correction=0))
         return found
 
     def pyro_model(
@@ -201,9 +218,12 @@ class PBNN(NetworkEnsembleModel):
 
     def save(self, path: str | Path) -> None:
         """Write ``path.safetensors`` and ``path.json``; `load` gives bit-equal predictions."""
+        if isinstance(self._posterior, ConditionedPosterior):
+            raise SurrogateError("a model conditioned on fantasies cannot be saved: save the model, or use update()")
         tensors = {f"posterior.{k}": v for k, v in self._posterior.state().items()}
-        for layer, (w, b) in enumerate(zip(self._networks.weights, self._networks.biases, strict=True)):
-            tensors |= {f"weight.{layer}": w, f"bias.{layer}": b}
+        tensors |= named_parameters("network", self._networks)
+        if self._centre is not None:
+            tensors |= named_parameters("centre", self._centre)
         tensors |= {
             "X": self._X,
             "Y": self._Y,
@@ -214,10 +234,15 @@ class PBNN(NetworkEnsembleModel):
         if self._Yvar is not None:
             tensors["Yvar"] = self._Yvar
         settings = {
-            "activation": self._networks.activation,
+            "network": describe_architecture(self._networks.architecture),
+            "likelihood": describe_likelihood(self._likelihood),
             "layers": self._layers,
-            "engine": self._engine.name,
+            "inference": self._inference,
+            "engine": describe_engine(self._inferred.engine),
+            "failed": self._inferred.failed,
+            "mixing": self._mixing,
             "members": self._members,
+            "seed": self._seed,
             "dtype": str(self._dtype).removeprefix("torch."),
             "prior_sd": asdict(self._grids[0]),
             "noise_sd": asdict(self._grids[1]),
@@ -238,15 +263,14 @@ class PBNN(NetworkEnsembleModel):
         model = cls.__new__(cls)
         NetworkEnsembleModel.__init__(model)
         try:
-            depth = sum(name.startswith("weight.") for name in tensors)
-            model._networks = NetworkEnsemble(
-                tuple(tensors[f"weight.{i}"] for i in range(depth)),
-                tuple(tensors[f"bias.{i}"] for i in range(depth)),
-                settings["activation"],
-            )
+            model._likelihood = make_likelihood(settings["likelihood"])
+            architecture = make_architecture(settings["network"], tensors["X"].shape[-1], model._likelihood.heads)
+            model._networks = read_parameters("network", architecture, tensors)
+            centred = any(name.startswith("centre.") for name in tensors)
+            model._centre = read_parameters("centre", architecture, tensors) if centred else None
             model._layers = tuple(settings["layers"])
-            model._engine = choose_engine(settings["engine"], model._layers, depth)
-            model._members = settings["members"]
+            model._inference, model._mixing = settings["inference"], settings["mixing"]
+            model._members, model._seed = settings["members"], settings["seed"]
             model._dtype = {"float32": torch.float32, "float64": torch.float64}[settings["dtype"]]
             model._grids = (LogGrid(**settings["prior_sd"]), LogGrid(**settings["noise_sd"]))
             model._fit_s = settings["fit_s"]
@@ -255,8 +279,10 @@ class PBNN(NetworkEnsembleModel):
             model._shift, model._scale = tensors["shift"], tensors["scale"]
             model._reference = tensors["reference"]
             state = {k.removeprefix("posterior."): v for k, v in tensors.items() if k.startswith("posterior.")}
-            model._posterior = model._engine.restore(model._networks, model._layers, state)
-        except (KeyError, TypeError) as error:
+            engine = make_engine(settings["engine"])
+            model._posterior = engine.restore(model.problem(), state)
+            model._inferred = Inferred(engine, model._posterior, tuple(settings["failed"]))
+        except (KeyError, TypeError, AttributeError) as error:
             raise SurrogateError(
                 f"{path} is not a PBNN that this version wrote: {error!r} is missing or wrong"
             ) from error

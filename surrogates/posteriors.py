@@ -1,8 +1,7 @@
 """From beliefs of many networks to one BoTorch posterior.
 
-A mixture of Gaussians over the members is replaced by the Gaussian with the same mean and covariance: the mean of
-means, the mean of
-covariances plus the covariance of means.
+A mixture of Gaussians over the members is replaced by the Gaussian with the same mean and covariance: the weighted mean
+of means, and of covariances, plus the covariance of means.
 """
 
 from __future__ import annotations
@@ -26,35 +25,48 @@ _JITTER, _JITTER_SINGLE = 1e-8, 1e-5
 """Added to the variances, in standardised units: few features make the covariance of many points singular."""
 
 
-def mixture_mean(belief: Belief, outputs: int) -> Tensor:
+def _per_output(t: Tensor, weights: Tensor) -> Tensor:
+    """Average ``(G, *batch, ...)`` over members to ``(m, *batch, ...)``; weights ``(m, E)`` sum to 1 over members."""
+    t = t.unflatten(0, tuple(weights.shape))
+    return (weights.view(*weights.shape, *[1] * (t.ndim - 2)) * t).sum(1)
+
+
+def mixture_mean(belief: Belief, weights: Tensor) -> Tensor:
     """``(*batch, m, q)``."""
-    mean = belief.mean
-    return mean.unflatten(0, (outputs, -1)).mean(1).movedim(0, -2)
+    return _per_output(belief.mean, weights).movedim(0, -2)
 
 
-def mixture_variance(belief: Belief, outputs: int) -> Tensor:
+def mixture_noise(belief: Belief, weights: Tensor) -> Tensor:
+    """``(*batch, m, q)`` expected variance of the model's own noise."""
+    return _per_output(belief.noise.expand(belief.mean.shape), weights).movedim(0, -2)
+
+
+def _away(belief: Belief, weights: Tensor) -> Tensor:
+    """Members' means less their average, ``(m, E, *batch, q)``."""
+    return belief.mean.unflatten(0, tuple(weights.shape)) - _per_output(belief.mean, weights).unsqueeze(1)
+
+
+def mixture_variance(belief: Belief, weights: Tensor) -> Tensor:
     """``(*batch, m, q)``."""
-    mean = belief.mean.unflatten(0, (outputs, -1))
-    variance = belief.variance().unflatten(0, (outputs, -1)).mean(1)
-    return (variance + (mean - mean.mean(1, keepdim=True)).square().mean(1)).movedim(0, -2)
+    spread = _away(belief, weights).square().flatten(0, 1)
+    return _per_output(belief.variance() + spread, weights).movedim(0, -2)
 
 
-def mixture_covariance(left: Belief, right: Belief, outputs: int) -> Tensor:
+def mixture_covariance(left: Belief, right: Belief, weights: Tensor) -> Tensor:
     """``(*batch, m, q, q')``."""
-    covariance = left.covariance(right).unflatten(0, (outputs, -1)).mean(1).movedim(0, -3)
+    covariance = _per_output(left.covariance(right), weights).movedim(0, -3)
 
     def spread(belief: Belief) -> Tensor:
-        mean = belief.mean.unflatten(0, (outputs, -1))
-        return (mean - mean.mean(1, keepdim=True)).movedim((0, 1), (-3, -2))  # (*batch, m, E, q)
+        return _away(belief, weights).movedim((0, 1), (-3, -2))  # (*batch, m, E, q)
 
     a, b = spread(left), spread(right)
-    return covariance + a.mT @ b / a.shape[-2]
+    return covariance + (weights.unsqueeze(-1) * a).mT @ b
 
 
-def mixture_moments(left: Belief, right: Belief, outputs: int) -> tuple[Tensor, Tensor, Tensor]:
+def mixture_moments(left: Belief, right: Belief, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance ``(m, q)`` at the points of one belief, and covariance ``(m, q, q')`` with those of another."""
-    mean, variance = mixture_mean(left, outputs), mixture_variance(left, outputs)
-    return mean, variance + _JITTER, mixture_covariance(left, right, outputs)
+    mean, variance = mixture_mean(left, weights), mixture_variance(left, weights)
+    return mean, variance + _JITTER, mixture_covariance(left, right, weights)
 
 
 class LazyCovariance(LinearOperator):
@@ -111,7 +123,7 @@ class LazyCovariance(LinearOperator):
 
 def mixture_distribution(
     belief: Belief,
-    n_outputs: int,
+    weights: Tensor,
     outputs: list[int],
     *,
     shift: Tensor,
@@ -124,18 +136,20 @@ def mixture_distribution(
     Parameters
     ----------
     belief
-        Of all ``G = n_outputs * members`` networks, in standardised units.
+        Of all ``G = m * members`` networks, in standardised units.
+    weights
+        ``(m, members)`` of the mixture, summing to 1 over members.
     shift, scale
-        ``(m,)`` what undoes the standardisation of the selected outputs.
+        ``(m,)`` what undoes the standardisation, of the selected outputs.
     noise
-        ``(*batch, m, q)`` variances to add, in original units (broadcast), or None.
+        ``(*batch, m, q)`` variances to add, in original units (broadcast), of the selected outputs; or None.
     """
-    mean = shift.unsqueeze(-1) + scale.unsqueeze(-1) * mixture_mean(belief, n_outputs)[..., outputs, :]
+    mean = shift.unsqueeze(-1) + scale.unsqueeze(-1) * mixture_mean(belief, weights)[..., outputs, :]
     single = len(outputs) == 1
     jitter = _JITTER if dtype == torch.float64 else _JITTER_SINGLE
 
     def joint() -> Tensor:
-        full = mixture_covariance(belief, belief, n_outputs)[..., outputs, :, :]
+        full = mixture_covariance(belief, belief, weights)[..., outputs, :, :]
         full = 0.5 * (full + full.mT) + jitter * torch.eye(full.shape[-1], dtype=full.dtype, device=full.device)
         full = (scale.square()[:, None, None] * full).to(dtype)
         return full.squeeze(-3) if single else full
@@ -144,7 +158,7 @@ def mixture_distribution(
     if mean.shape[-1] <= _DENSE:
         covariance = to_linear_operator(joint())
     else:
-        variance = scale.square()[:, None] * (jitter + mixture_variance(belief, n_outputs)[..., outputs, :])
+        variance = scale.square()[:, None] * (jitter + mixture_variance(belief, weights)[..., outputs, :])
         covariance = LazyCovariance((variance.squeeze(-2) if single else variance).to(dtype), joint)
     if noise is not None:
         noise = noise.expand(mean.shape).to(dtype)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from surrogates.errors import SurrogateError
+from surrogates.networks import Architecture, NetworkEnsemble
 
 
 def _paths(path: Path) -> tuple[Path, Path]:
@@ -47,3 +48,19 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "Give the path that was saved to, without a suffix"
         ) from error
     return tensors, settings
+
+
+def named_parameters(prefix: str, networks: NetworkEnsemble) -> dict[str, Tensor]:
+    """Name the parameters of an ensemble ``prefix.<layer>.<parameter>``."""
+    layers = zip(networks.architecture.layers, networks.parameters, strict=True)
+    return {f"{prefix}.{layer.name}.{name}": t for layer, own in layers for name, t in own.items()}
+
+
+def read_parameters(prefix: str, architecture: Architecture, tensors: Mapping[str, Tensor]) -> NetworkEnsemble:
+    """Rebuild an ensemble from what `named_parameters` named; a KeyError names what is missing."""
+    return NetworkEnsemble(
+        architecture,
+        tuple(
+            {name: tensors[f"{prefix}.{layer.name}.{name}"] for name in layer.shapes} for layer in architecture.layers
+        ),
+    )

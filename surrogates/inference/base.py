@@ -9,11 +9,13 @@ set of draws. Conditioning on more points works for all of them through `surroga
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
 
+from surrogates.errors import SurrogateError
+from surrogates.likelihoods import Gaussian, Likelihood
 from surrogates.networks import NetworkEnsemble
 from surrogates.priors import LogGrid
 
@@ -38,6 +40,13 @@ class Problem:
     """Standard deviation of the model's own noise."""
     reference: Tensor
     """``(k, d)`` points that give `prior_sd` its meaning."""
+    likelihood: Likelihood = field(default_factory=Gaussian)
+    """Of the targets, given the networks' heads."""
+    centre: NetworkEnsemble | None = None
+    """`G` networks, float64, whose chosen layers are the prior means of the chosen layers (all others as in
+    `networks`); zero where it is None. Engines that linearise take the whole network as the prior mean *function*."""
+    seed: int = 0
+    """Of engines that draw."""
 
 
 class Belief(Protocol):
@@ -46,6 +55,11 @@ class Belief(Protocol):
     @property
     def mean(self) -> Tensor:
         """``(G, *batch, q)``."""
+        ...
+
+    @property
+    def noise(self) -> Tensor:
+        """Posterior mean of the variance of the model's own noise at the points, broadcasting with `mean`."""
         ...
 
     def variance(self) -> Tensor:
@@ -62,12 +76,26 @@ class MemberPosterior(Protocol):
 
     @property
     def noise_variance(self) -> Tensor:
-        """``(G,)`` posterior mean of the variance of the model's own noise."""
+        """``(G,)`` posterior mean of the variance of the model's own noise, averaged over the points fitted."""
         ...
 
     @property
     def summary(self) -> Mapping[str, Tensor]:
         """Diagnostics ``(G,)`` each: ``log_evidence``, ``prior_sd``, ``noise_sd`` where the engine has them."""
+        ...
+
+    @property
+    def report(self) -> Mapping[str, float]:
+        """Diagnostics of the inference itself, over all networks; empty for a closed form.
+
+        Of draws: ``r_hat`` (largest split R-hat of predictions), ``ess`` (smallest bulk ESS of predictions),
+        ``divergences``, ``acceptance``; of a variational fit: ``elbo`` and ``elbo_slope``.
+        """
+        ...
+
+    @property
+    def converged(self) -> bool:
+        """Whether `report` lets the result be trusted; True for a closed form."""
         ...
 
     def evaluate(self, X: Tensor) -> Belief:
@@ -88,8 +116,28 @@ class Engine(Protocol):
         """Infer; deterministic."""
         ...
 
-    def restore(
-        self, networks: NetworkEnsemble, layers: tuple[int, ...], state: Mapping[str, Tensor]
-    ) -> MemberPosterior:
-        """Rebuild from `MemberPosterior.state`."""
+    def update(self, posterior: MemberPosterior, problem: Problem) -> MemberPosterior:
+        """Return what inference from `problem` would, by a shorter way from `posterior` where there is one.
+
+        A pure function of both. `problem` is the one that `posterior` was inferred from, with points added behind.
+        """
         ...
+
+    def restore(self, problem: Problem, state: Mapping[str, Tensor]) -> MemberPosterior:
+        """Rebuild from `MemberPosterior.state`; `problem` is the one that was inferred."""
+        ...
+
+
+def require_gaussian(problem: Problem, name: str) -> None:
+    """Refuse a likelihood that a closed form cannot do.
+
+    Raises
+    ------
+    SurrogateError
+        If it is not Gaussian.
+    """
+    if not problem.likelihood.gaussian:
+        raise SurrogateError(
+            f"the {name} engine needs Gaussian noise, the likelihood is {problem.likelihood.kind!r}: use "
+            'inference="hmc", "nuts", "svi" or "auto"'
+        )

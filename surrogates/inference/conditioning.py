@@ -1,10 +1,9 @@
 """Conditioning any engine's beliefs on further points at the scales already inferred: Gaussian algebra, in batches.
 
 Fantasies need thousands of such updates, each of one or a few points; this is a Cholesky factor of that few. It is
-exact for fixed scales. With scales
-integrated over a grid it keeps their posterior, as every BoTorch model keeps its hyper-parameters in a fantasy;
-`PBNN.update`
-infers them anew.
+exact for a Gaussian posterior with fixed scales. With scales integrated over a grid it keeps their posterior, as every
+BoTorch model keeps its hyper-parameters in a fantasy, and of draws it keeps the first two moments; `PBNN.update` infers
+all of it anew.
 """
 
 from __future__ import annotations
@@ -26,17 +25,19 @@ def align(t: Tensor, batch_ndim: int, event_ndim: int) -> Tensor:
 
 
 class ConditionedPosterior:
-    """A posterior given further values `Y (G, *batch, q)` at `X (*batch', q, d)`, measured with variances `noise`.
+    """A posterior given further values `Y (G, *batch, q)` at `X (*batch', q, d)`, with measured variances like `Y`.
 
-    The batch of Y may have more dimensions than that of X (fantasies); predictions take the batch of Y.
+    The model's own noise is added to the variances. The batch of Y may have more dimensions than that of X
+    (fantasies); predictions take the batch of Y.
     """
 
-    def __init__(self, base: MemberPosterior, X: Tensor, Y: Tensor, noise: Tensor) -> None:
+    def __init__(self, base: MemberPosterior, X: Tensor, Y: Tensor, variances: Tensor) -> None:
         self.base = base
         self._given = base.evaluate(X)
         covariance = self._given.covariance(self._given)
         n_batch = max(Y.ndim - 2, covariance.ndim - 3)
-        total = align(covariance, n_batch, 2) + torch.diag_embed(align(noise, n_batch, 1))
+        noise = align(variances, n_batch, 1) + align(self._given.noise.expand(self._given.mean.shape), n_batch, 1)
+        total = align(covariance, n_batch, 2) + torch.diag_embed(noise)
         residual = align(Y, n_batch, 1) - align(self._given.mean, n_batch, 1)
         self._factor = psd_safe_cholesky(total)
         batch = torch.broadcast_shapes(total.shape[:-1], residual.shape)
@@ -53,6 +54,16 @@ class ConditionedPosterior:
     def summary(self) -> Mapping[str, Tensor]:
         """See `MemberPosterior`; of the model before conditioning."""
         return self.base.summary
+
+    @property
+    def report(self) -> Mapping[str, float]:
+        """See `MemberPosterior`; of the model before conditioning."""
+        return self.base.report
+
+    @property
+    def converged(self) -> bool:
+        """See `MemberPosterior`; of the model before conditioning."""
+        return self.base.converged
 
     def evaluate(self, X: Tensor) -> ConditionedBelief:
         """See `MemberPosterior`."""
@@ -76,6 +87,11 @@ class ConditionedBelief:
         self.mean: Tensor = align(prior.mean, n_batch, 1) + step.squeeze(-1)
         self._root = torch.linalg.solve_triangular(factor, cross.mT, upper=False).mT
         self._n_batch = n_batch
+
+    @property
+    def noise(self) -> Tensor:
+        """See `Belief`."""
+        return align(self._prior.noise.expand(self._prior.mean.shape), self._n_batch, 1)
 
     def variance(self) -> Tensor:
         """See `Belief`."""

@@ -1,9 +1,8 @@
 """Posterior of the linearised network: a Gaussian process whose kernel is the tangent kernel of the chosen layers.
 
 Each network is replaced by its first-order expansion in the chosen layers at the trained weights, ``f(x) = J(x) θ``,
-with a Gaussian prior
-of ``θ`` centred at zero. That is exact for the last layer and, for the others, what the Laplace approximation with a
-generalised
+with a Gaussian prior of ``θ`` centred at zero; or by ``m(x) + J(x) θ`` where the problem has a `centre`, the network
+``m``. That is exact for the last layer and, for the others, what the Laplace approximation with a generalised
 Gauss-Newton Hessian predicts (Immer et al., 2021, arXiv:2008.08400), but for the mean, which is the linear model's own.
 """
 
@@ -15,28 +14,47 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surrogates.inference.base import Belief, MemberPosterior, Problem
-from surrogates.inference.scales import integrate_scales
-from surrogates.networks import NetworkEnsemble, Tangent
+from surrogates.errors import SurrogateError
+from surrogates.inference.base import Belief, MemberPosterior, Problem, require_gaussian
+from surrogates.inference.border import Further
+from surrogates.inference.growth import extends, first, worthwhile
+from surrogates.inference.scales import Decomposition, decompose, integrate, noise_levels
+from surrogates.networks import Tangent
+
+
+@dataclass(frozen=True)
+class Decomposed:
+    """What updates start from: the last problem that was decomposed. In memory `L` times the size of its kernel."""
+
+    problem: Problem
+    tangent: Tangent
+    unit: Tensor
+    """``(G,)`` factor that brings the tangent kernel to mean 1 over the reference points."""
+    levels: Tensor
+    """Noise variances."""
+    parts: Decomposition
 
 
 @dataclass(frozen=True)
 class LinearisedPosterior:
     """Predictions from the training points' coefficients (the dual form)."""
 
-    networks: NetworkEnsemble
-    layers: tuple[int, ...]
-    X: Tensor
-    """``(n, d)`` training points."""
+    problem: Problem
     unit: Tensor
-    """``(G,)`` factor that brings the tangent kernel to mean 1 over the reference points."""
+    """``(G,)``, see `Decomposed`."""
     dual: Tensor
     reduction: Tensor
     prior_variance: Tensor
     noise_variance: Tensor
     log_evidence: Tensor
+    decomposed_size: Tensor
+    """Number of points that were decomposed, the first ones; others border them."""
+    levels: Tensor
+    """Noise variances at which they were."""
     tangent: Tangent
     """Of the training points ``(G, n, ...)``; derived, not part of the state."""
+    decomposed: Decomposed | None
+    """Not part of the state: the next update of a restored posterior computes it."""
 
     @property
     def summary(self) -> Mapping[str, Tensor]:
@@ -48,32 +66,65 @@ class LinearisedPosterior:
         }
 
     @property
+    def report(self) -> Mapping[str, float]:
+        """See `MemberPosterior`."""
+        return {}
+
+    @property
+    def converged(self) -> bool:
+        """See `MemberPosterior`."""
+        return True
+
+    @property
     def weight_sd(self) -> Tensor:
         """``(G,)`` rms prior standard deviation of the chosen layers' weights, in units of ``1 / sqrt(fan_in)``."""
         return (self.prior_variance * self.unit).sqrt()
 
     def evaluate(self, X: Tensor) -> LinearisedBelief:
         """See `MemberPosterior`."""
-        return LinearisedBelief(self, self.networks.tangent(X, self.layers))
+        return LinearisedBelief(self, X)
 
     def state(self) -> dict[str, Tensor]:
         """See `MemberPosterior`."""
-        names = ("X", "unit", "dual", "reduction", "prior_variance", "noise_variance", "log_evidence")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _STATE}
+
+
+_STATE = (
+    "unit",
+    "dual",
+    "reduction",
+    "prior_variance",
+    "noise_variance",
+    "log_evidence",
+    "decomposed_size",
+    "levels",
+)
+
+
+def _centre(problem: Problem, X: Tensor) -> Tensor:
+    """Prior mean function ``(G, *batch, q)``."""
+    if problem.centre is None:
+        return X.new_zeros(1).expand(problem.networks.members, *X.shape[:-1])
+    flat = problem.centre(X.reshape(-1, X.shape[-1]))[..., 0]
+    return flat.reshape(-1, *X.shape[:-1])
 
 
 class LinearisedBelief:
     """See `Belief`."""
 
-    def __init__(self, posterior: LinearisedPosterior, tangent: Tangent) -> None:
+    def __init__(self, posterior: LinearisedPosterior, X: Tensor) -> None:
+        problem = posterior.problem
+        tangent = problem.networks.tangent(X, problem.layers)
         self._posterior = posterior
         self._tangent = tangent
-        batch = tangent.inputs[0].shape[1:-1]
+        batch = tangent.batch_shape
         members, n = posterior.dual.shape
+        self.noise: Tensor = posterior.noise_variance.view(-1, *[1] * len(batch))
         flat = tangent.map(lambda t: t.reshape(members, -1, t.shape[-1]))
         cross = posterior.unit[:, None, None] * flat.kernel(posterior.tangent)
         reduced = cross @ posterior.reduction
-        self.mean: Tensor = (cross @ posterior.dual.unsqueeze(-1)).reshape(members, *batch)
+        mean = (cross @ posterior.dual.unsqueeze(-1)).reshape(members, *batch)
+        self.mean: Tensor = mean if problem.centre is None else mean + _centre(problem, X)
         self._explained = (reduced * cross).sum(-1).reshape(members, *batch)
         self._cross = cross.reshape(members, *batch, n)
         self._reduced = reduced.reshape(members, *batch, n)
@@ -104,32 +155,100 @@ class LinearisedBelief:
 
 
 class LinearisedEngine:
-    """Any subset of layers, Gaussian noise; cost ``O(G n³)``."""
+    """Any subset of layers, Gaussian noise; cost ``O(G n³)``.
+
+    An update borders the last decomposition, exactly, as long as the points since are few (`worthwhile`). With
+    measured variances the noise levels stay those that the last decomposition was made at; they are chosen again at the
+    next.
+    """
 
     name = "linearised"
 
     def infer(self, problem: Problem) -> MemberPosterior:
         """See `Engine`."""
-        tangent = problem.networks.tangent(problem.X, problem.layers)
-        unit = 1 / problem.networks.tangent(problem.reference, problem.layers).diagonal().mean(-1)
-        K = unit[:, None, None] * tangent.kernel(tangent)
-        moments = integrate_scales(K, problem.targets, problem.variances, problem.prior_sd, problem.noise_sd)
-        return LinearisedPosterior(
-            problem.networks,
-            problem.layers,
-            problem.X,
-            unit,
-            moments.dual,
-            moments.reduction,
-            moments.prior_variance,
-            moments.noise_variance,
-            moments.log_evidence,
-            tangent,
-        )
+        require_gaussian(problem, self.name)
+        return _posterior(problem, _decomposed(problem, None))
 
-    def restore(
-        self, networks: NetworkEnsemble, layers: tuple[int, ...], state: Mapping[str, Tensor]
-    ) -> MemberPosterior:
+    def update(self, posterior: MemberPosterior, problem: Problem) -> MemberPosterior:
         """See `Engine`."""
+        if not isinstance(posterior, LinearisedPosterior) or not extends(problem, posterior.problem):
+            return self.infer(problem)
+        n = int(posterior.decomposed_size)
+        if not worthwhile(n, len(problem.X) - n, shared=problem.variances is None):
+            return self.infer(problem)
+        start = posterior.decomposed
+        if start is None:
+            start = _decomposed(first(problem, n), posterior.levels)
+        try:
+            return _posterior(problem, start)
+        except SurrogateError:
+            return self.infer(problem)
+
+    def restore(self, problem: Problem, state: Mapping[str, Tensor]) -> MemberPosterior:
+        """See `Engine`."""
+        n = int(state["decomposed_size"])
         with torch.no_grad():
-            return LinearisedPosterior(networks, layers, **state, tangent=networks.tangent(state["X"], layers))
+            # In the same pieces as when it was inferred: bit by bit the same.
+            tangent = problem.networks.tangent(problem.X[:n], problem.layers)
+            tangent, _ = _with_further(problem, tangent, n)
+        return LinearisedPosterior(problem, **{k: state[k] for k in _STATE}, tangent=tangent, decomposed=None)
+
+
+def _with_further(problem: Problem, tangent: Tangent, n: int) -> tuple[Tangent, Tangent | None]:
+    """Tangent of all points and that of those beyond the first `n`, of which it is given."""
+    if n == len(problem.X):
+        return tangent, None
+    further = problem.networks.tangent(problem.X[n:], problem.layers)
+    tensors: list[Tensor] = []
+
+    def collect(t: Tensor) -> Tensor:
+        tensors.append(t)
+        return t
+
+    further.map(collect)
+    behind = iter(tensors)
+    return tangent.map(lambda t: torch.cat([t, next(behind)], -2)), further
+
+
+def _decomposed(problem: Problem, levels: Tensor | None) -> Decomposed:
+    """Decompose at given noise levels, or at those of the problem."""
+    networks, layers = problem.networks, problem.layers
+    tangent = networks.tangent(problem.X, layers)
+    at_reference = tangent
+    if not torch.equal(problem.reference, problem.X):
+        at_reference = networks.tangent(problem.reference, layers)
+    unit = 1 / at_reference.diagonal().mean(-1)
+    K = unit[:, None, None] * tangent.kernel(tangent)
+    targets = problem.targets - _centre(problem, problem.X)
+    scales = (problem.prior_sd, problem.noise_sd)
+    if levels is None:
+        levels = noise_levels(K, targets, problem.variances, *scales)
+    parts = decompose(K, targets, problem.variances, *scales, levels)
+    return Decomposed(problem, tangent, unit, levels, parts)
+
+
+def _posterior(problem: Problem, start: Decomposed) -> LinearisedPosterior:
+    """Posterior given the points decomposed and those behind them."""
+    n = len(start.problem.X)
+    tangent, new = _with_further(problem, start.tangent, n)
+    further = None
+    if new is not None:
+        unit = start.unit[:, None, None]
+        cross, corner = unit * start.tangent.kernel(new), unit * new.kernel(new)
+        targets = problem.targets[:, n:] - _centre(problem, problem.X[n:])
+        measured = [None] * len(targets) if problem.variances is None else problem.variances[:, n:]
+        further = [Further(*own) for own in zip(cross, corner, targets, measured, strict=True)]
+    moments = integrate(start.parts, further)
+    return LinearisedPosterior(
+        problem,
+        start.unit,
+        moments.dual,
+        moments.reduction,
+        moments.prior_variance,
+        moments.noise_variance,
+        moments.log_evidence,
+        torch.tensor(n),
+        start.levels,
+        tangent,
+        start,
+    )

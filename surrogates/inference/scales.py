@@ -1,21 +1,23 @@
 """Integrating the prior scale and the noise scale of a linear-Gaussian model over its evidence.
 
 For targets ``y ~ N(0, s² K + D + v I)`` with known ``K`` and measured variances ``D``, all that a prediction needs
-of the posterior of
-``(s, v)`` are moments of ``w = s² (s² K + D + v I)^-1 y`` and ``W = s⁴ (s² K + D + v I)^-1``. Without ``D`` one
-eigen-decomposition of
-``K`` serves the whole grid. With ``D`` each value of ``v`` needs its own (of the whitened ``K``), which serves all
-``s``; the
-values of ``v`` are then few and placed where two of the networks find the evidence.
+of the posterior of ``(s, v)`` are moments of ``w = s² (s² K + D + v I)^-1 y`` and ``W = s⁴ (s² K + D + v I)^-1``.
+Without ``D`` one eigen-decomposition of ``K`` serves the whole grid. With ``D`` each value of ``v`` needs its own (of
+the whitened ``K``), which serves all ``s``; the values of ``v`` are then few and placed where two of the networks find
+the evidence. Further points border the decomposition.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from surrogates.inference.border import Eigen, Further, border
+from surrogates.inference.nodes import Nodes, log_sum
 from surrogates.priors import LogGrid
 
 _SCOUTS = 2
@@ -42,72 +44,58 @@ class ScaleMoments:
 
 
 @dataclass(frozen=True)
-class _Slice:
-    """One noise level or all of them, with the eigen-decomposition that serves them."""
+class Decomposition:
+    """Of the (whitened) covariance of `n` points at each of `L` noise levels, or once for all levels (``L = 1``)."""
 
-    vectors: Tensor  # (G, n, n), columns; already multiplied by the whitening
-    values: Tensor  # (G, n)
-    targets: Tensor  # (G, n), in the eigenbasis
-    log_scale: Tensor  # (G,), log determinant of the whitening's inverse square
-    level: Tensor  # (V,), noise variances that are added to the eigenvalues (whitened: the 1 of D + v I)
-    noise: Tensor  # (V,), noise variances that they stand for
+    nodes: Nodes
+    networks: tuple[Eigen, ...]
+    """Vectors are already multiplied by the whitening."""
 
 
-def _decompose(K: Tensor) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(K)
-    return values.clamp_min(0.0), vectors
+def _eigen(nodes: Nodes, K: Tensor, y: Tensor, variances: Tensor | None) -> Eigen:
+    """Of one network's ``(n, n)`` and ``(n,)``: as it is, or whitened at each noise level."""
+    if variances is None:
+        values, vectors = torch.linalg.eigh(K.unsqueeze(0))
+        whitening = torch.zeros_like(nodes.noise[:, :1])
+    else:
+        total = variances + nodes.noise[:, :1]
+        root = total.rsqrt()
+        values, vectors = torch.linalg.eigh(root.unsqueeze(-1) * K * root.unsqueeze(-2))
+        vectors = root.unsqueeze(-1) * vectors
+        whitening = total.log().sum(-1, keepdim=True)
+    values, targets = values.clamp_min(0.0), y @ vectors
+    shifted = nodes.prior[..., None] * values.unsqueeze(-2) + nodes.level[..., None]
+    log_det = log_sum(shifted) + whitening
+    fit = (shifted.reciprocal_() @ targets.square().unsqueeze(-1)).squeeze(-1)
+    evidence = -0.5 * (log_det + fit + len(y) * math.log(2 * math.pi))
+    return Eigen(vectors, values, targets, evidence)
 
 
-def _homoskedastic(K: Tensor, y: Tensor, v: Tensor) -> _Slice:
-    values, vectors = _decompose(K)
-    targets = (vectors.mT @ y.unsqueeze(-1)).squeeze(-1)
-    return _Slice(vectors, values, targets, torch.zeros_like(y[:, 0]), v, v)
-
-
-def _whitened(K: Tensor, y: Tensor, D: Tensor, v: Tensor) -> _Slice:
-    """One noise variance `v` (0-dimensional) on top of the measured ones."""
-    root = (D + v).rsqrt()
-    values, vectors = _decompose(root.unsqueeze(-1) * K * root.unsqueeze(-2))
-    targets = (vectors.mT @ (root * y).unsqueeze(-1)).squeeze(-1)
-    return _Slice(
-        root.unsqueeze(-1) * vectors, values, targets, -2 * root.log().sum(-1), torch.ones_like(v).view(1), v.view(1)
-    )
-
-
-def _log_evidence(part: _Slice, s2: Tensor) -> Tensor:
-    """``(G, S, V)``."""
-    total = s2[:, None, None] * part.values[:, None, None, :] + part.level[None, :, None]
-    fit = part.targets.square()[:, None, None, :] / total
-    n = part.values.shape[-1]
-    constant = n * torch.log(torch.tensor(2 * torch.pi, dtype=total.dtype))
-    return -0.5 * ((total.log() + fit).sum(-1) + part.log_scale[:, None, None] + constant)
-
-
-def _noise_levels(K: Tensor, y: Tensor, D: Tensor, s2: Tensor, grid: LogGrid) -> Tensor:
-    """Noise variances worth an eigen-decomposition of every network, given measured variances."""
+def noise_levels(K: Tensor, y: Tensor, variances: Tensor | None, prior_sd: LogGrid, noise_sd: LogGrid) -> Tensor:
+    """Noise variances ``(V,)`` of the grid, or those worth an eigen-decomposition where variances were measured."""
+    if variances is None:
+        return noise_sd.nodes(y).square()
     # Far below the measured errors all levels are alike: no need to tell them apart.
-    floor = 0.25 * float(D.median().sqrt())
-    low = min(max(grid.low, floor), grid.high)
-    if low == grid.high:
+    floor = 0.25 * float(variances.median().sqrt())
+    low = min(max(noise_sd.low, floor), noise_sd.high)
+    if low == noise_sd.high:
         return LogGrid.fixed(low).nodes(y).square()
-    coarse = LogGrid(low, grid.high, min(_COARSE, max(grid.size, 2))).nodes(y)
-    scouts = slice(0, min(_SCOUTS, K.shape[0]))
-    evidence = torch.stack(
-        [_log_evidence(_whitened(K[scouts], y[scouts], D[scouts], v), s2).logsumexp(1).mean() for v in coarse.square()]
-    )
-    evidence = evidence + grid.log_density(coarse)
+    coarse = LogGrid(low, noise_sd.high, min(_COARSE, max(noise_sd.size, 2))).nodes(y)
+    nodes = Nodes.of(prior_sd, noise_sd, coarse.square(), shared=False)
+    scouts = [_eigen(nodes, K[g], y[g], variances[g]).evidence for g in range(min(_SCOUTS, len(K)))]
+    evidence = torch.stack(scouts).logsumexp(-1).mean(0) + noise_sd.log_density(coarse)
     plausible = torch.nonzero(evidence > evidence.max() - _PLAUSIBLE).squeeze(-1)
     # Half a step beyond the outermost plausible levels, so that a narrow peak between two levels is covered.
     half = float((coarse[1] / coarse[0]).sqrt())
     first = max(float(coarse[plausible[0]]) / half, low)
-    last = min(float(coarse[plausible[-1]]) * half, grid.high)
+    last = min(float(coarse[plausible[-1]]) * half, noise_sd.high)
     return LogGrid(first, last, _FINE).nodes(y).square()
 
 
-def integrate_scales(
-    K: Tensor, y: Tensor, variances: Tensor | None, prior_sd: LogGrid, noise_sd: LogGrid
-) -> ScaleMoments:
-    """Integrate both scales.
+def decompose(
+    K: Tensor, y: Tensor, variances: Tensor | None, prior_sd: LogGrid, noise_sd: LogGrid, levels: Tensor
+) -> Decomposition:
+    """Decompose once for all noise variances `levels`, or for each of them where variances were measured.
 
     Parameters
     ----------
@@ -118,46 +106,47 @@ def integrate_scales(
     variances
         ``(G, n)`` measured variances, or None.
     prior_sd, noise_sd
-        Grids of ``s`` and ``sqrt(v)``.
+        Grids of ``s`` and ``sqrt(v)``; of the latter the prior alone counts.
+    levels
+        ``(V,)``, see `noise_levels`.
     """
-    s2 = prior_sd.nodes(y).square()
-    if variances is None:
-        parts = [_homoskedastic(K, y, noise_sd.nodes(y).square())]
-    else:
-        levels = _noise_levels(K, y, variances, s2, noise_sd)
-        parts = [_whitened(K, y, variances, v) for v in levels]
+    nodes = Nodes.of(prior_sd, noise_sd, levels, shared=variances is None)
+    # One network at a time: what passes through stays in the cache.
+    measured = [None] * len(y) if variances is None else variances
+    return Decomposition(nodes, tuple(_eigen(nodes, *own) for own in zip(K, y, measured, strict=True)))
 
-    likelihood = torch.cat([_log_evidence(part, s2) for part in parts], -1)
-    of_prior = prior_sd.log_density(s2.sqrt()).log_softmax(0)
-    of_noise = noise_sd.log_density(torch.cat([part.noise for part in parts]).sqrt()).log_softmax(0)
-    evidence = likelihood + of_prior[:, None] + of_noise
-    flat = evidence.flatten(1)
-    weight = torch.softmax(flat, -1).view_as(evidence).split([len(part.level) for part in parts], -1)
 
-    n_networks, n = y.shape
-    dual = y.new_zeros(n_networks, n)
-    second = y.new_zeros(n_networks, n, n)
-    prior_variance = y.new_zeros(n_networks)
-    noise_variance = y.new_zeros(n_networks)
-    for part, w in zip(parts, weight, strict=True):
-        shrunk = s2[:, None, None] / (s2[:, None, None] * part.values[:, None, None, :] + part.level[None, :, None])
-        shrunk = shrunk.flatten(1, 2)  # (G, S V, n)
-        w_flat = w.flatten(1)
-        vectors = part.vectors
-        solutions = shrunk * part.targets.unsqueeze(1)
-        dual = dual + (vectors @ (w_flat.unsqueeze(1) @ solutions).mT).squeeze(-1)
-        w_s2 = (w * s2[:, None]).flatten(1)
-        diagonal = (w_s2.unsqueeze(1) @ shrunk).squeeze(1)
-        # E[W] - E[w wᵀ] in the eigenbasis; E[w] E[w]ᵀ is added once, at the end.
-        inner = torch.diag_embed(diagonal) - (w_flat.unsqueeze(-1) * solutions).mT @ solutions
-        second = second + vectors @ inner @ vectors.mT
-        prior_variance = prior_variance + w_s2.sum(-1)
-        noise_variance = noise_variance + (w * part.noise).flatten(1).sum(-1)
-    reduction = second + dual.unsqueeze(-1) * dual.unsqueeze(-2)
-    return ScaleMoments(
-        dual,
-        0.5 * (reduction + reduction.mT),
-        prior_variance,
-        noise_variance,
-        flat.logsumexp(-1),
-    )
+def integrate(parts: Decomposition, further: Sequence[Further] | None = None) -> ScaleMoments:
+    """Moments given the points decomposed and `further` ones of each network: as if all had been decomposed.
+
+    Raises
+    ------
+    SurrogateError
+        If rounding leaves a matrix that is not positive definite: decompose all points instead.
+    """
+    if further is None:
+        further = [Further.none(eigen) for eigen in parts.networks]
+    found = [_integrate(parts.nodes, eigen, own) for eigen, own in zip(parts.networks, further, strict=True)]
+    return ScaleMoments(*(torch.stack(t) for t in zip(*found, strict=True)))
+
+
+def _integrate(nodes: Nodes, eigen: Eigen, further: Further) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Of one network, in the order of `ScaleMoments`."""
+    at = border(nodes, eigen, -nodes.prior, further)
+    n = at.solutions.shape[-1]
+    solutions = torch.cat([at.solutions, at.further], -1)
+    edge = torch.cat([at.edge, at.edge_further], -1)
+    dual = at.weight @ solutions
+    away = at.weight.sqrt()[:, None] * (solutions - dual)
+    reduction = edge.mT @ edge - away.mT @ away
+    reduction[:n, :n] += at.inverse
+    reduction = 0.5 * (reduction + reduction.mT)
+    return dual, reduction, at.weights.prior_variance, at.weights.noise_variance, at.weights.log_evidence
+
+
+def integrate_scales(
+    K: Tensor, y: Tensor, variances: Tensor | None, prior_sd: LogGrid, noise_sd: LogGrid
+) -> ScaleMoments:
+    """Integrate both scales; arguments as of `decompose`."""
+    levels = noise_levels(K, y, variances, prior_sd, noise_sd)
+    return integrate(decompose(K, y, variances, prior_sd, noise_sd, levels))

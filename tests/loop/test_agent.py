@@ -326,7 +326,7 @@ def test_a_map_is_learned_from_fewer_points_than_random_ones_need(acquisition):
 
 def test_with_the_projects_own_surrogate():
     def small(*args, **kwargs):
-        return PBNN(*args, **kwargs, members=3, epochs=30, hidden=(16, 8))
+        return PBNN(*args, **kwargs, members=3, epochs=30, network={"hidden": (16, 8)})
 
     first = run(agent(surrogate=small, acquisition="integrated_variance", direction="minimise"), 5)
     second = run(agent(surrogate=small, acquisition="integrated_variance", direction="minimise"), 5)

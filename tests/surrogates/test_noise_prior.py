@@ -10,9 +10,9 @@ from scipy import stats
 from torch.distributions import MultivariateNormal
 
 from surrogates.errors import SurrogateError
-from surrogates.inference import choose_engine
 from surrogates.inference.base import Problem
-from surrogates.networks import NetworkEnsemble
+from surrogates.inference.choice import make_engine
+from surrogates.networks import MLP, NetworkEnsemble
 from surrogates.pbnn import PBNN
 from surrogates.priors import LogGrid, WeightPrior
 
@@ -42,11 +42,11 @@ def test_nonsense_is_refused(wrong):
 @pytest.mark.parametrize("measured", [False, True])
 def test_engines_weigh_the_evidence_by_it(engine, measured):
     networks = NetworkEnsemble.draw(
-        2, (8, 4), 1, activation="tanh", prior=WeightPrior(), generator=torch.Generator().manual_seed(0)
+        MLP(2, hidden=(8, 4)), 1, prior=WeightPrior(), generator=torch.Generator().manual_seed(0)
     ).to(X)
     prior, noise = LogGrid.fixed(0.9), LogGrid(0.3, 0.6, 5, median=0.3, log_sd=0.2)
     variances = torch.full((1, N), 0.05, dtype=torch.float64) if measured else None
-    found = choose_engine(engine, (2,), 3).infer(Problem(networks, (2,), X, Y.unsqueeze(0), variances, prior, noise, X))
+    found = make_engine(engine).infer(Problem(networks, (2,), X, Y.unsqueeze(0), variances, prior, noise, X))
     tangent = networks.tangent(X, (2,))
     K = tangent.kernel(tangent)[0]
     K = 0.81 * K / K.diagonal().mean()

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surrogates.errors import SurrogateError
-from surrogates.pbnn import PBNN, chosen_layers
+from surrogates.pbnn import PBNN
 from surrogates.priors import LogGrid
 
-SMALL = {"hidden": (8, 6), "members": 3, "epochs": 40}
+SMALL = {"network": {"hidden": (8, 6)}, "members": 3, "epochs": 40}
 
 
 def rand(*shape, seed=0):
@@ -168,7 +168,8 @@ def test_fantasies_have_batches_and_match_one_by_one(models, kind):
     single = model.condition_on_observations(X[2], values[1, 2]).posterior(test)
     torch.testing.assert_close(posterior.mean[1, 2], single.mean)
     torch.testing.assert_close(posterior.variance[1, 2], single.variance)
-    assert (fantasy.posterior(X).variance.mean(0) < model.posterior(X).variance).all()
+    # Of a few draws only the average is sure to fall: the members' disagreement depends on the values.
+    assert fantasy.posterior(X).variance.mean() < model.posterior(X).variance.mean()
     # Fantasies of fantasies, and of nothing.
     assert fantasy.fantasize(X[:, :1], sampler).posterior(test).mean.shape == (3, 3, 4, 5, m)
     nothing = model.fantasize(X[..., :0, :], sampler)
@@ -324,23 +325,24 @@ def test_unusable_data_is_refused_in_words(X, Y, Yvar, message):
 def test_unusable_options_are_refused_in_words(models):
     X, Y = data()
     for options, message in (
-        ({"bayesian": (7,)}, "layers"),
+        ({"bayesian": (7,)}, "dense0, dense1, output"),
         ({"bayesian": "middle"}, "middle"),
         ({"members": 0}, "members"),
+        ({"likelihood": "categorical"}, "classes"),
+        ({"likelihood": {"kind": "categorical", "classes": 3}}, "PBNNClassifier"),
+        ({"likelihood": "student_t", "inference": "linearised"}, "Gaussian"),
+        ({"likelihood": "student_t", "bayesian": "last", "inference": "conjugate"}, "Gaussian"),
+        ({"inference": "magic"}, "hmc"),
+        ({"inference": {"kind": "linearised", "chains": 3}}, "chains"),
+        ({"mixing": "best"}, "evidence"),
+        ({"prior_sd": {"low": 1.0}}, "LogGrid"),
         ({"inference": "conjugate", "bayesian": "first"}, "last layer alone"),
-        ({"activation": "swishy"}, "swishy"),
+        ({"network": {"activation": "swishy"}}, "swishy"),
     ):
         with pytest.raises(SurrogateError, match=message):
             PBNN(X, Y, **{**SMALL, **options})
     with pytest.raises(SurrogateError, match="points must be"):
         models["one"].posterior(rand(4, 3))
-
-
-def test_layers_by_name_and_index():
-    assert chosen_layers("all", 3) == (0, 1, 2)
-    assert chosen_layers("first", 3) == (0,)
-    assert chosen_layers("last", 3) == chosen_layers((-1,), 3) == (2,)
-    assert chosen_layers((2, 0, -1), 3) == (0, 2)
 
 
 def test_constant_values_and_repeated_points():

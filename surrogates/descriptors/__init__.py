@@ -1,0 +1,1 @@
+"""Numbers that stand for a material: what a surrogate sees of a formula."""
