@@ -87,6 +87,22 @@ def check(context: typer.Context, config: ConfigFile, overrides: Overrides = Non
 
 
 @app.command()
+def pretrain(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Pretraining file (YAML).", show_default=False)],
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a prior that is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train networks on theory, as a prior for campaigns."""
+    with failures(context.obj):
+        from loop.commands import pretrain as commands
+
+        code = commands.pretrain(config, overrides or (), force=force, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@app.command()
 def report(context: typer.Context, campaign: CampaignFolder) -> None:
     """Write the report of a campaign as it stands."""
     session = context.obj

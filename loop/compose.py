@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from inspect import signature
@@ -25,6 +25,7 @@ from loop.config.base import Component
 from loop.config.beamline import ReplayBeamline, SimulatedBeamline
 from loop.errors import ConfigError
 from loop.plugins import find
+from loop.priors import fitted_prior
 from loop.protocols import Experiment, Surrogate
 from loop.space import BoxSpace, Continuous, PoolSpace
 from loop.stopping import MaxPoints, MaxTime, StoppingRule
@@ -85,7 +86,7 @@ def compose(config: CampaignConfig, folder: Path) -> Parts:
     else:
         experiment = cast(Experiment, _simulated(config, config.beamline, folder))
         space = _box(config)
-    surrogate = _surrogate(config)
+    surrogate = _surrogate(config, space, experiment.observables)
     objective = config.objective
     direction: Literal["maximise", "minimise"] | None = (
         None if objective.kind == "map" else "minimise" if objective.kind == "target" else objective.direction
@@ -114,16 +115,19 @@ def _device(config: CampaignConfig) -> str:
     return "cuda" if there and config.device != "cpu" else "cpu"
 
 
-def _surrogate(config: CampaignConfig) -> Surrogate:
+def _surrogate(config: CampaignConfig, space: BoxSpace | PoolSpace, observables: Sequence[str]) -> Surrogate:
     surrogate = config.surrogate
+    options: dict[str, Any] = dict(surrogate.options)
+    if isinstance(options.get("prior"), str):
+        options["prior"] = fitted_prior(options["prior"], space, observables)
     built = find(surrogate.kind, SURROGATES, group="beamloop.surrogate", what="surrogate")
     try:
-        signature(built).bind(None, None, None, seed=0, **surrogate.options)
+        signature(built).bind(None, None, None, seed=0, **options)
     except TypeError as error:
         raise ConfigError(
             f"surrogate.options: found {surrogate.options}, which {surrogate.kind} does not take: {error}."
         ) from None
-    return cast(Surrogate, partial(built, **surrogate.options) if surrogate.options else built)
+    return cast(Surrogate, partial(built, **options) if options else built)
 
 
 def _stopping(config: CampaignConfig) -> StoppingRule:

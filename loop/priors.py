@@ -34,7 +34,7 @@ def fitted_prior(path: str, space: BoxSpace | PoolSpace, observables: Sequence[s
 
     if not isinstance(space, BoxSpace):
         raise ConfigError(
-            f"surrogate.options.prior: found {path!r} with a pool, expected none: the bounds of a prior belong to a box."
+            f"surrogate.options.prior: found {path!r} with a pool, expected none: a prior's bounds belong to a box."
         )
     try:
         prior = PretrainedPrior.load(path)
@@ -43,7 +43,9 @@ def fitted_prior(path: str, space: BoxSpace | PoolSpace, observables: Sequence[s
         high = [parameter.high for parameter in space.parameters]
         return prior.select(observables).fitted_to(space.names, low, high)
     except SurrogateError as error:
-        raise ConfigError(f"surrogate.options.prior: found {path!r}, which does not fit the campaign: {error}.") from None
+        raise ConfigError(
+            f"surrogate.options.prior: found {path!r}, which does not fit the campaign: {error}."
+        ) from None
 
 
 def _check_units(card: Any, space: BoxSpace) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +96,7 @@ def _read(source: TableSource) -> TheoryTable:
     import pandas as pd
 
     path = Path(source.file)
-    readers = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
+    readers: dict[str, Callable[[Path], Any]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv}
     if path.suffix not in readers:
         raise ConfigError(f"source.file: found {source.file!r}, expected a file that ends in {' or '.join(readers)}.")
     try:
@@ -116,7 +118,8 @@ def _read(source: TableSource) -> TheoryTable:
         raise ConfigError(f"source: expected columns of numbers in {source.file}: {error}.") from error
     low = np.array([column.low for column in source.inputs.values()])
     high = np.array([column.high for column in source.inputs.values()])
-    good = np.isfinite(X).all(1) & np.isfinite(Y).all(1) & (X >= low).all(1) & (X <= high).all(1)
+    inside = (low <= X) & (high >= X)
+    good = np.isfinite(X).all(1) & np.isfinite(Y).all(1) & inside.all(1)
     groups = None if source.group is None else [str(label) for label in table[source.group].to_numpy()[good]]
     return TheoryTable(
         X[good],

@@ -9,45 +9,38 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
-from botorch.acquisition.objective import PosteriorTransform
-from botorch.models.model import Model
-from botorch.posteriors import Posterior
-from botorch.posteriors.ensemble import EnsemblePosterior
 from torch import Tensor
 
-from surrogates.checks import as_options, check_labels, check_points, check_training_data
+from surrogates.checks import as_options, check_points
+from surrogates.class_model import ClassModel
 from surrogates.errors import SurrogateError
-from surrogates.inference.base import MemberPosterior, Problem
+from surrogates.inference.base import Problem
 from surrogates.inference.choice import Inferred, describe_engine, infer, make_engine
+from surrogates.labels import check_labelled_data, class_names
 from surrogates.likelihoods import Categorical
 from surrogates.networks import NetworkEnsemble, chosen_layers, describe_architecture, make_architecture, train_map
 from surrogates.priors import LogGrid, WeightPrior
 from surrogates.storage import named_parameters, read_parameters, read_state, write_state
 
-WEIGHT_SD = LogGrid(0.1, 10.0, 24)
-"""Of the chosen layers' parameters, in units of ``1 / sqrt(fan_in)``."""
+MAP_PRIOR = WeightPrior(map_sd=2.0)
+"""Logits are larger than standardised values: drawn back as those are, trunks learn too little."""
+WEIGHT_SD = LogGrid.fixed(3.0)
+"""Of the chosen layers' parameters, in units of ``1 / sqrt(fan_in)``: a priori most points belong to one class.
 
-_MAX_ENTRIES = 2**24
-"""Logits that are held at a time."""
-
-
-class Draws(MemberPosterior, Protocol):
-    """What an engine must return for a classifier: draws of the heads."""
-
-    def predictions(self, X: Tensor) -> Tensor:
-        """``(G, chains, draws, n, heads)`` at ``X (n, d)``."""
-        ...
+Fixed, since a variational posterior of the scale comes out too small and the probabilities too timid with it.
+"""
 
 
-class PBNNClassifier(Model):
-    """Ensemble of partially Bayesian networks for class labels, fitted when constructed: a BoTorch model of the
-    probabilities of the classes.
+class PBNNClassifier(ClassModel):
+    """Ensemble of partially Bayesian networks for class labels, fitted when constructed.
+
+    A BoTorch model whose outputs are the probabilities of the classes.
 
     Parameters
     ----------
@@ -56,7 +49,7 @@ class PBNNClassifier(Model):
     labels
         ``(n,)`` integers from 0.
     classes
-        Names of the classes, or how many there are; by default as many as the labels say.
+        Names of the classes, or their number; by default as many as the labels say.
     seed
         Of the networks' starting weights, the order of the points in training, and the engine's draws. The global
         generator is neither read nor changed.
@@ -73,7 +66,7 @@ class PBNNClassifier(Model):
     weight_prior
         What trunks start from and are drawn back to (a mapping of the fields of `WeightPrior` does as well).
     prior_sd
-        Prior of the scale of the chosen layers' parameters, which is inferred too; `LogGrid.fixed` where it is known.
+        Prior standard deviation of the chosen layers' parameters: known (`LogGrid.fixed`), or inferred over a grid.
     inference
         ``"hmc"``, ``"nuts"``, ``"svi"``, a mapping with ``kind`` and options of the engine, or ``"auto"``
         (`surrogates.inference.choice.automatic`: sampled while parameters times points are few, else variational).
@@ -96,7 +89,7 @@ class PBNNClassifier(Model):
         bayesian: str | int | Sequence[int | str] = "last",
         members: int = 4,
         epochs: int = 40,
-        lr: float = 0.01,
+        lr: float = 0.03,
         batch_size: int | None = 64,
         weight_prior: WeightPrior | Mapping[str, float] | None = None,
         prior_sd: LogGrid | Mapping[str, float] = WEIGHT_SD,
@@ -104,9 +97,8 @@ class PBNNClassifier(Model):
     ) -> None:
         super().__init__()
         began = time.perf_counter()
-        self._class_names = _names(labels, classes)
-        check_training_data(train_X, labels.unsqueeze(-1).to(train_X), None)
-        check_labels(labels, len(self._class_names))
+        self._class_names = class_names(labels, classes)
+        check_labelled_data(train_X, labels, len(self._class_names))
         if members < 1 or epochs < 0 or not lr > 0:
             raise SurrogateError(
                 "members must be at least 1, epochs at least 0 and lr positive, got "
@@ -120,7 +112,7 @@ class PBNNClassifier(Model):
         self._dtype = train_X.dtype
         self._X, self._labels = train_X.detach().double(), labels.detach().long()
 
-        prior = WeightPrior() if weight_prior is None else as_options(WeightPrior, weight_prior)
+        prior = MAP_PRIOR if weight_prior is None else as_options(WeightPrior, weight_prior)
         generator = torch.Generator().manual_seed(seed)
         start = NetworkEnsemble.draw(architecture, members, prior=prior, generator=generator)
         trained = train_map(
@@ -146,56 +138,13 @@ class PBNNClassifier(Model):
         targets = self._labels.to(self._X).expand(self.members, -1)
         scales = (self._prior_sd, LogGrid.fixed(1.0))  # labels have no noise
         return Problem(
-            self._networks, self._layers, self._X, targets, None, *scales, self._X, self._likelihood, None, self._seed
+            self._networks, self._layers, self._X, targets, None, *scales, self._X, self._likelihood, seed=self._seed
         )
 
-    def _set_posterior(self, inferred: Inferred) -> None:
-        if not hasattr(inferred.posterior, "predictions"):
-            raise SurrogateError(
-                f"a classifier needs an engine that draws, {inferred.engine.name!r} does not: use inference = "
-                '"hmc", "nuts", "svi" or "auto"'
-            )
-        self._inferred, self._draws = inferred, inferred.posterior
-
     @property
-    def num_outputs(self) -> int:
-        """Number of classes."""
-        return len(self._class_names)
-
-    @property
-    def batch_shape(self) -> torch.Size:
-        """Empty."""
-        return torch.Size()
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of the labels 0, 1 ..."""
-        return self._class_names
-
-    @property
-    def members(self) -> int:
-        """Networks."""
-        return self._networks.members
-
-    @property
-    def networks(self) -> NetworkEnsemble:
-        """The trunks, float64."""
-        return self._networks
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Bayesian layers."""
-        return self._layers
-
-    @property
-    def converged(self) -> bool:
-        """Whether the inference can be trusted; False is also in `diagnostics`."""
-        return self._draws.converged
-
-    @property
-    def member_posterior(self) -> MemberPosterior:
-        """What the inference engine found."""
-        return self._draws
+    def train_inputs(self) -> tuple[Tensor]:
+        """``(n, d)`` points fitted."""
+        return (self._X.to(self._dtype),)
 
     def diagnostics(self) -> dict[str, float | str]:
         """Return what was inferred, and how, as plain numbers and words.
@@ -215,76 +164,12 @@ class PBNNClassifier(Model):
             **self._draws.report,
         }
 
-    def _probabilities(self, X: Tensor) -> Tensor:
-        """``(S, n, classes)`` of all draws of all members."""
-        return torch.softmax(self._draws.predictions(X).flatten(0, 2), -1)
-
-    @torch.no_grad()
-    def _chunks(self, X: Tensor) -> Iterator[Tensor]:
-        check_points(X, self._X.shape[-1])
-        if X.ndim != 2:
-            raise SurrogateError(f"points must be (n, {self._X.shape[-1]}), got {tuple(X.shape)}")
-        one = self._probabilities(X[:1].double()) if len(X) else X.new_zeros(1)
-        for part in X.double().split(max(_MAX_ENTRIES // one.numel(), 1)):
-            yield self._probabilities(part)
-
-    def predict_proba(self, X: Tensor) -> Tensor:
-        """Posterior mean of the probabilities ``(n, classes)`` at ``X (n, d)``."""
-        return torch.cat([p.mean(0) for p in self._chunks(X)]).to(X.dtype)
-
-    def predict(self, X: Tensor) -> Tensor:
-        """Most probable label ``(n,)``."""
-        return self.predict_proba(X).argmax(-1)
-
-    def entropy(self, X: Tensor) -> Tensor:
-        """All uncertainty about the label, in nats ``(n,)``: entropy of `predict_proba`."""
-        return torch.cat([_entropy(p.mean(0)) for p in self._chunks(X)]).to(X.dtype)
-
-    def mutual_information(self, X: Tensor) -> Tensor:
-        """Epistemic part of `entropy` ``(n,)``: what the label would tell about the networks (Houlsby et al., 2011,
-        arXiv:1112.5745). The rest is ambiguous data.
-        """
-        parts = [_entropy(p.mean(0)) - _entropy(p).mean(0) for p in self._chunks(X)]
-        return torch.cat(parts).clamp_min(0.0).to(X.dtype)
-
-    def posterior(
-        self,
-        X: Tensor,
-        output_indices: list[int] | None = None,
-        observation_noise: bool | Tensor = False,
-        posterior_transform: PosteriorTransform | None = None,
-    ) -> Posterior:
-        """Joint posterior of the probabilities of the classes at the `q` points of each batch.
-
-        Its samples are those of single draws of the networks: a point's probabilities sum to 1, and points vary
-        together. Differentiable in X.
-
-        Parameters
-        ----------
-        X
-            ``(*batch, q, d)`` in the unit cube.
-        output_indices
-            Classes wanted; all by default.
-        observation_noise
-            Must be False: a probability is never observed.
-        posterior_transform
-            Applied to the result.
-        """
-        check_points(X, self._X.shape[-1])
-        if observation_noise is not False:
-            raise SurrogateError("probabilities of classes are not observed: observation_noise must be False")
-        flat = self._probabilities(X.double().reshape(-1, X.shape[-1]))
-        values = flat.unflatten(1, X.shape[:-1]).movedim(0, -3).to(X.dtype)
-        posterior = EnsemblePosterior(values if output_indices is None else values[..., output_indices])
-        return posterior if posterior_transform is None else posterior_transform(posterior=posterior, X=X)
-
     def update(self, X: Tensor, labels: Tensor) -> Self:
         """Model with further points ``(k, d)`` and labels ``(k,)``; trunks are kept, `self` is unchanged."""
         if len(self._X) == 0:
             raise SurrogateError("this classifier was saved without its data: it can predict, and not be updated")
-        check_training_data(X, labels.unsqueeze(-1).to(X), None, at_least=1)
+        check_labelled_data(X, labels, self.num_outputs, at_least=1)
         check_points(X, self._X.shape[-1])
-        check_labels(labels, self.num_outputs)
         began = time.perf_counter()
         model = copy.copy(self)
         model._X = torch.cat([self._X, X.double()])
@@ -328,7 +213,7 @@ class PBNNClassifier(Model):
         """
         tensors, settings = read_state(Path(path))
         model = cls.__new__(cls)
-        Model.__init__(model)
+        ClassModel.__init__(model)
         try:
             model._class_names = tuple(settings["classes"])
             model._likelihood = Categorical(len(model._class_names))
@@ -349,16 +234,3 @@ class PBNNClassifier(Model):
             ) from error
         model.eval()
         return model
-
-
-def _entropy(p: Tensor) -> Tensor:
-    return torch.special.entr(p).sum(-1)
-
-
-def _names(labels: Tensor, classes: int | Sequence[str] | None) -> tuple[str, ...]:
-    if classes is None:
-        classes = int(labels.max()) + 1 if labels.numel() and not labels.is_floating_point() else 0
-    names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
-    if len(set(names)) != len(names):
-        raise SurrogateError(f"every class needs a name of its own, got {', '.join(names)}")
-    return names

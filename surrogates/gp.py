@@ -54,6 +54,21 @@ class MeasuredAndLearnedNoise(FixedNoiseGaussianLikelihood):
         return measured + self.second_noise_covar(shape=measured.shape[:-1])
 
 
+def measured_and_learned_noise(variances: Tensor) -> MeasuredAndLearnedNoise:
+    """Likelihood of standardised targets ``(n, m)`` with these measured variances."""
+    m = variances.shape[-1]
+    # GPyTorch's own floor, in units of the targets' variance; below it GPyTorch warns at every fit.
+    variances = variances.clamp_min(min_fixed_noise.value(variances.dtype))
+    prior = LogNormalPrior(loc=-4.0, scale=1.0)
+    return MeasuredAndLearnedNoise(
+        variances.mT if m > 1 else variances.squeeze(-1),
+        learn_additional_noise=True,
+        batch_shape=torch.Size([m]) if m > 1 else torch.Size(),
+        noise_prior=prior,
+        noise_constraint=GreaterThan(_MIN_NOISE, transform=None, initial_value=prior.mode),
+    )
+
+
 class GaussianProcess(SingleTaskGP):
     """Matérn-5/2 Gaussian process with one length scale a dimension, fitted when constructed; outputs are independent.
 
@@ -96,16 +111,7 @@ class GaussianProcess(SingleTaskGP):
         likelihood: FixedNoiseGaussianLikelihood | None = None
         if train_Yvar is not None:
             _, standardised = standardise(train_Y, train_Yvar)
-            # GPyTorch's own floor, in units of the targets' variance; below it GPyTorch warns at every fit.
-            standardised = standardised.clamp_min(min_fixed_noise.value(standardised.dtype))
-            prior = LogNormalPrior(loc=-4.0, scale=1.0)
-            likelihood = MeasuredAndLearnedNoise(
-                standardised.mT if m > 1 else standardised.squeeze(-1),
-                learn_additional_noise=True,
-                batch_shape=outputs,
-                noise_prior=prior,
-                noise_constraint=GreaterThan(_MIN_NOISE, transform=None, initial_value=prior.mode),
-            )
+            likelihood = measured_and_learned_noise(standardised)
         super().__init__(
             train_X,
             train_Y,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import torch
@@ -17,10 +16,11 @@ from botorch.sampling.base import MCSampler
 from torch import Tensor
 
 from surrogates.checks import check_points, check_training_data
+from surrogates.components import Component, mixture_weights
 from surrogates.errors import SurrogateError
 from surrogates.inference.base import Belief, MemberPosterior, Problem
-from surrogates.inference.choice import Inferred, infer
 from surrogates.inference.conditioning import ConditionedPosterior
+from surrogates.inference.joined import JoinedPosterior
 from surrogates.likelihoods import Likelihood
 from surrogates.networks import NetworkEnsemble
 from surrogates.posteriors import mixture_distribution, mixture_moments, mixture_noise
@@ -33,20 +33,15 @@ Mixing = Literal["equal", "evidence"]
 class NetworkEnsembleModel(Model, FantasizeMixin):
     """What `PBNN` is apart from how its networks are made; subclasses set the attributes below when constructed."""
 
-    _networks: NetworkEnsemble
-    """All outputs' networks, float64, output-major: network ``g`` belongs to output ``g // members``."""
-    _centre: NetworkEnsemble | None
-    """Prior means, like `_networks`."""
+    _components: tuple[Component, ...]
+    """Groups of the mixture; the first is that of the networks trained on the data."""
     _layers: tuple[int, ...]
     _likelihood: Likelihood
     _inference: str | Mapping[str, Any]
     """What was asked for."""
-    _inferred: Inferred
-    """What came of it."""
     _mixing: Mixing
     _grids: tuple[LogGrid, LogGrid]
     """Of the prior's and the noise's scale."""
-    _members: int
     _seed: int
     _dtype: torch.dtype
     _batch_shape: torch.Size
@@ -58,47 +53,48 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
     """``(m,)`` each: what standardises the values."""
     _reference: Tensor
     """Points over which the function's prior scale is 1."""
-    _posterior: MemberPosterior
-    """That of `_inferred`, or conditioned on fantasies."""
+    _posterior: JoinedPosterior | ConditionedPosterior
+    """Of all components, or that conditioned on fantasies."""
+    _weights: Tensor
+    """``(m, members)`` of all components."""
     _fit_s: float
 
     def _set_data(self, X: Tensor, Y: Tensor, Yvar: Tensor | None) -> None:
         self._X, self._Y = X.detach().double(), Y.detach().double()
         self._Yvar = None if Yvar is None else Yvar.detach().double()
 
-    def problem(self) -> Problem:
-        """Return what the inference engine is given: all networks and data, in standardised units."""
-
-        def per_network(t: Tensor) -> Tensor:
-            return t.mT.repeat_interleave(self._members, 0)
-
-        variances = None if self._Yvar is None else per_network(self._Yvar / self._scale.square())
-        targets = per_network((self._Y - self._shift) / self._scale)
-        return Problem(
-            self._networks,
+    def _problem_of(self, component: Component) -> Problem:
+        base = Problem(
+            component.networks,
             self._layers,
             self._X,
-            targets,
-            variances,
+            ((self._Y - self._shift) / self._scale).mT,
+            None if self._Yvar is None else (self._Yvar / self._scale.square()).mT,
             *self._grids,
             self._reference,
             self._likelihood,
-            self._centre,
-            self._seed,
+            seed=self._seed,
         )
+        return component.problem(base, self.num_outputs)
 
-    def _infer(self) -> None:
-        with torch.no_grad():
-            self._inferred = infer(self.problem(), self._inference)
-        self._posterior = self._inferred.posterior
+    def _join(self) -> None:
+        """Mix what the components inferred."""
+        self._posterior = JoinedPosterior([c.result.posterior for c in self._components], self.num_outputs)
+        self._weights = mixture_weights(self._components, self.num_outputs, self._mixing == "evidence")
+
+    def problem(self) -> Problem:
+        """Return what the engine of the networks is given: all networks and data, in standardised units."""
+        return self._problem_of(self._components[0])
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """Groups of the mixture; the first is that of the networks trained on the data."""
+        return self._components
 
     @property
     def mixture_weights(self) -> Tensor:
-        """``(m, members)``: equal, or by the members' evidence."""
-        shape = (self.num_outputs, self._members)
-        if self._mixing == "equal":
-            return self._shift.new_full(shape, 1 / self._members)
-        return torch.softmax(self._posterior.summary["log_evidence"].view(shape), -1)
+        """``(m, members)`` weights of all components' members."""
+        return self._weights
 
     @property
     def num_outputs(self) -> int:
@@ -122,13 +118,13 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
 
     @property
     def members(self) -> int:
-        """Networks per output."""
-        return self._members
+        """Networks per output in the first component."""
+        return self.networks.members // self.num_outputs
 
     @property
     def networks(self) -> NetworkEnsemble:
-        """The trunks of all outputs, float64."""
-        return self._networks
+        """Networks of the first component, float64, output-major: ``g`` belongs to output ``g // members``."""
+        return self._components[0].networks
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -155,14 +151,15 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
 
     @property
     def member_posterior(self) -> MemberPosterior:
-        """What the inference engine found, in standardised units."""
+        """What was inferred for all members, in standardised units."""
         return self._posterior
 
     @property
     def noise_variance(self) -> Tensor:
         """``(m,)`` posterior mean of the variance of the model's own noise over the points fitted, original units."""
-        own = self._posterior.noise_variance.view(self.num_outputs, -1)
-        return (self.mixture_weights * own).sum(-1) * self._scale.square()
+        with torch.no_grad():
+            own = mixture_noise(self._posterior.evaluate(self._X), self._weights)
+        return own.mean(-1).reshape(-1, self.num_outputs).mean(0) * self._scale.square()
 
     def _expected_variances(self) -> Tensor:
         """``(m,)`` measured variance expected of a new measurement: the mean of those so far, or none."""
@@ -274,7 +271,7 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
             return model
 
         def per_network(t: Tensor) -> Tensor:
-            return t.movedim(-1, 0).repeat_interleave(self._members, 0)
+            return t.movedim(-1, 0).repeat_interleave(self._weights.shape[-1], 0)
 
         Y = Y.expand(*batch, *Y.shape[-2:])
         model._posterior = ConditionedPosterior(
@@ -328,10 +325,7 @@ class NetworkEnsembleModel(Model, FantasizeMixin):
             torch.cat([self._Y, Y.double()]),
             None if Yvar is None or self._Yvar is None else torch.cat([self._Yvar, Yvar.double()]),
         )
-        engine = self._inferred.engine
-        with torch.no_grad():
-            posterior = engine.update(self._posterior, model.problem())
-        model._inferred = replace(self._inferred, posterior=posterior)
-        model._posterior = posterior
+        model._components = tuple(c.update(model._problem_of(c)) for c in self._components)
+        model._join()
         model._fit_s = time.perf_counter() - began
         return model

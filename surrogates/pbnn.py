@@ -19,23 +19,31 @@ import torch
 from torch import Tensor
 
 from surrogates.checks import as_options, check_training_data
+from surrogates.components import NETWORKS, STATIONARY, Component
 from surrogates.errors import SurrogateError
-from surrogates.inference.choice import Inferred, describe_engine, make_engine
 from surrogates.inference.conditioning import ConditionedPosterior
+from surrogates.inference.stationary import Matern
+from surrogates.lengthscales import fit_lengthscales
 from surrogates.likelihoods import Categorical, describe_likelihood, make_likelihood
 from surrogates.model import Mixing, NetworkEnsembleModel
 from surrogates.networks import NetworkEnsemble, chosen_layers, describe_architecture, make_architecture, train_map
+from surrogates.pretrained import PretrainedPrior, as_prior
 from surrogates.priors import LogGrid, WeightPrior
 from surrogates.storage import named_parameters, read_parameters, read_state, write_state
 
 PRIOR_SD = LogGrid(0.1, 10.0, 24)
 """Of the function, in standard deviations of the targets."""
+PRIOR_SD_THEORY = LogGrid(0.02, 10.0, 32)
+"""The same with a pretrained prior, from which the function may deviate little."""
 NOISE_SD = LogGrid(0.02, 1.0, 24)
 """Of the model's own noise, in standard deviations of the targets, where it is all the noise there is."""
 NOISE_SD_BESIDE_MEASURED = LogGrid(0.02, 1.0, 24, median=0.135)
 """The same where error bars were measured: what they leave out and what the networks cannot follow, both presumably
 small (the log-normal prior of `GaussianProcess`). Without that presumption a sharp border passes for noise of more than
 half the targets' spread as long as points are few, and a campaign measures the same place again and again."""
+
+
+_STATIONARY = 0.5
 
 
 class PBNN(NetworkEnsembleModel):
@@ -75,6 +83,14 @@ class PBNN(NetworkEnsembleModel):
         and options of the engine, or ``"auto"`` (`surrogates.inference.choice.automatic`).
     mixing
         ``"equal"``, or ``"evidence"``: members weighed by how probable they make the data (engines that know that).
+    stationary
+        Share of the mixture that a Matérn-5/2 kernel takes in the place of networks, its length scales fitted, all else
+        as for the linearised networks. By default half with Gaussian noise and `inference` ``"auto"``, else nothing.
+    prior
+        Theory: a `PretrainedPrior` for the unit cube of `train_X` (`PretrainedPrior.fitted_to`), or the path that one
+        was saved to. Its networks are the prior means of the chosen layers, and their function that of the Matérn
+        kernel; the scale of the deviation from them is integrated over the evidence. The members without theory stay:
+        the two camps are weighed by their evidence, so that a theory that does not fit loses its weight.
 
     Notes
     -----
@@ -109,10 +125,12 @@ class PBNN(NetworkEnsembleModel):
         lr: float = 0.03,
         map_noise_sd: float = 0.2,
         weight_prior: WeightPrior | Mapping[str, float] | None = None,
-        prior_sd: LogGrid | Mapping[str, float] = PRIOR_SD,
+        prior_sd: LogGrid | Mapping[str, float] | None = None,
         noise_sd: LogGrid | Mapping[str, float] | None = None,
         inference: str | Mapping[str, Any] = "auto",
         mixing: Mixing = "equal",
+        stationary: float | None = None,
+        prior: str | Path | PretrainedPrior | None = None,
     ) -> None:
         super().__init__()
         began = time.perf_counter()
@@ -125,17 +143,28 @@ class PBNN(NetworkEnsembleModel):
         self._likelihood = make_likelihood(likelihood)
         if isinstance(self._likelihood, Categorical):
             raise SurrogateError("class labels are no values: use surrogates.classifier.PBNNClassifier for them")
-        architecture = make_architecture(network or {}, train_X.shape[-1], self._likelihood.heads)
+        if mixing not in get_args(Mixing):
+            raise SurrogateError(f'mixing must be "equal" or "evidence", got {mixing!r}')
+        if stationary is None:
+            stationary = _STATIONARY if self._likelihood.gaussian and inference == "auto" else 0.0
+        if not 0 <= stationary < 1 or (stationary > 0 and not self._likelihood.gaussian):
+            raise SurrogateError(
+                f"stationary must be at least 0 and below 1, and 0 unless the noise is Gaussian, got {stationary} with "
+                f"{self._likelihood.kind!r} noise"
+            )
+        d, m = train_X.shape[-1], train_Y.shape[-1]
+        theory = as_prior(prior, d, m, network, self._likelihood)
+        chosen = (network or {}) if theory is None else theory.network
+        architecture = make_architecture(chosen, d, self._likelihood.heads)
         self._layers = chosen_layers(bayesian, architecture.layers)
+        if prior_sd is None:
+            prior_sd = PRIOR_SD if theory is None else PRIOR_SD_THEORY
         if noise_sd is None:
             noise_sd = NOISE_SD if train_Yvar is None else NOISE_SD_BESIDE_MEASURED
         self._grids = (as_options(LogGrid, prior_sd), as_options(LogGrid, noise_sd))
-        if mixing not in get_args(Mixing):
-            raise SurrogateError(f'mixing must be "equal" or "evidence", got {mixing!r}')
-        self._mixing, self._members, self._seed, self._inference = mixing, members, seed, inference
+        self._mixing, self._seed, self._inference = mixing, seed, inference
         self._dtype = train_X.dtype
         self._batch_shape = torch.Size()
-        self._centre = None
 
         Y = train_Y.detach().double()
         spread = Y.std(0)
@@ -143,15 +172,11 @@ class PBNN(NetworkEnsembleModel):
         self._reference = train_X.detach().double()
         self._set_data(train_X, train_Y, train_Yvar)
 
-        prior = WeightPrior() if weight_prior is None else as_options(WeightPrior, weight_prior)
-        start = NetworkEnsemble.draw(
-            architecture,
-            members * train_Y.shape[-1],
-            prior=prior,
-            generator=torch.Generator().manual_seed(seed),
-        ).to(train_X.detach().float())
-        self._networks = start.to(self._X)
-        problem = self.problem()
+        widths = WeightPrior() if weight_prior is None else as_options(WeightPrior, weight_prior)
+        generator = torch.Generator().manual_seed(seed)
+        start = NetworkEnsemble.draw(architecture, members * m, prior=widths, generator=generator)
+        start = start.to(train_X.detach().float())
+        problem = self._problem_of(Component(NETWORKS, start, 1.0))
         trained = train_map(
             start,
             self._X,
@@ -159,18 +184,36 @@ class PBNN(NetworkEnsembleModel):
             likelihood=self._likelihood,
             variances=problem.variances,
             noise_sd=map_noise_sd,
-            prior=prior,
+            prior=widths,
             epochs=epochs,
             lr=lr,
         )
-        self._networks = trained.to(self._X)
-        self._infer()
-        if mixing == "evidence" and "log_evidence" not in self._posterior.summary:
+        centres: list[NetworkEnsemble | None] = [None]
+        components = [Component(NETWORKS, trained.to(self._X), 1 - stationary)]
+        if theory is not None:
+            known = theory.standardised(self._shift, self._scale).first(members).networks.to(self._X)
+            centres.append(known)
+            components.append(Component(NETWORKS, known, 1 - stationary, centre=known))
+        if stationary > 0:
+            components += [self._stationary(components[0].networks, stationary, centre) for centre in centres]
+        self._components = tuple(c.infer(self._problem_of(c), inference) for c in components)
+        if mixing == "evidence" and "log_evidence" not in self._components[0].result.posterior.summary:
             raise SurrogateError(
-                f'engine {self._inferred.engine.name!r} does not know the evidence: mixing must be "equal" with it'
+                f'engine {self._components[0].result.engine.name!r} does not know the evidence: mixing must be "equal" '
+                "with it"
             )
+        self._join()
         self._fit_s = time.perf_counter() - began
         self.eval()
+
+    def _stationary(self, networks: NetworkEnsemble, share: float, centre: NetworkEnsemble | None) -> Component:
+        """Return a Matérn kernel for each output, fitted to what theory leaves over."""
+        single = networks.select(slice(0, self.num_outputs))
+        problem = self._problem_of(Component(STATIONARY, single, share, centre=centre))
+        left = problem.targets - problem.prior_mean(self._X)
+        variances = None if problem.variances is None else problem.variances.mT
+        lengthscale = fit_lengthscales(self._X, left.detach().mT, variances)
+        return Component(STATIONARY, single, share, Matern(lengthscale), centre)
 
     @property
     def converged(self) -> bool:
@@ -182,30 +225,39 @@ class PBNN(NetworkEnsembleModel):
 
         Always ``engine``, ``converged`` (1 or 0), ``failed`` (engines that `auto` tried before and that did not
         converge), ``members`` and ``fit_s``; what the engine reports of itself (`MemberPosterior.report`); and of each
-        output ``noise_sd`` and ``prior_sd`` (of the function) in original units, and where the engine knows it
-        ``log_evidence`` (mean over members, standardised units) and ``member_spread`` (its sd over members). With
-        several outputs these carry ``.0``, ``.1`` ...
+        output ``noise_sd`` and ``prior_sd`` (of the function) in original units, the weights of the groups other than
+        the networks trained on the data (``weight_stationary``, ``weight_networks_theory``,
+        ``weight_stationary_theory``), and where the engine knows it ``log_evidence`` of those networks (mean over
+        members, standardised units) and ``member_spread`` (its sd over members). With several outputs these carry
+        ``.0``, ``.1`` ...
         """
+        first = self._components[0].result
         found: dict[str, float | str] = {
-            "engine": self._inferred.engine.name,
+            "engine": first.engine.name,
             "converged": float(self._posterior.converged),
-            "failed": ", ".join(self._inferred.failed),
+            "failed": ", ".join(first.failed),
             "fit_s": self._fit_s,
-            "members": float(self._members),
+            "members": float(self.members),
             **self._posterior.report,
         }
-        weights = self.mixture_weights
-        shape = (self.num_outputs, self._members)
-        summary: Mapping[str, Tensor] = {k: v.view(shape) for k, v in self._posterior.summary.items()}
+        weights = self._weights
+        summary = {name: t.view(weights.shape) for name, t in self._posterior.summary.items()}
         for i in range(self.num_outputs):
             suffix = f".{i}" if self.num_outputs > 1 else ""
             for name in ("noise_sd", "prior_sd"):
                 mean_square = (weights[i] * summary[name][i].square()).sum()
                 found[f"{name}{suffix}"] = float(self._scale[i]) * math.sqrt(float(mean_square))
             if "log_evidence" in summary:
-                evidence = summary["log_evidence"][i]
+                evidence = summary["log_evidence"][i][: self.members]
                 found[f"log_evidence{suffix}"] = float(evidence.mean())
                 found[f"member_spread{suffix}"] = float(evidence.std(correction=0))
+            start = 0
+            for component in self._components:
+                stop = start + component.size // self.num_outputs
+                if component.centre is not None or component.kernel is not None:
+                    name = f"weight_{component.kind}{'' if component.centre is None else '_theory'}{suffix}"
+                    found[name] = float(weights[i, start:stop].sum())
+                start = stop
         return found
 
     def pyro_model(
@@ -220,11 +272,7 @@ class PBNN(NetworkEnsembleModel):
         """Write ``path.safetensors`` and ``path.json``; `load` gives bit-equal predictions."""
         if isinstance(self._posterior, ConditionedPosterior):
             raise SurrogateError("a model conditioned on fantasies cannot be saved: save the model, or use update()")
-        tensors = {f"posterior.{k}": v for k, v in self._posterior.state().items()}
-        tensors |= named_parameters("network", self._networks)
-        if self._centre is not None:
-            tensors |= named_parameters("centre", self._centre)
-        tensors |= {
+        tensors = {
             "X": self._X,
             "Y": self._Y,
             "shift": self._shift,
@@ -233,15 +281,20 @@ class PBNN(NetworkEnsembleModel):
         }
         if self._Yvar is not None:
             tensors["Yvar"] = self._Yvar
+        for i, component in enumerate(self._components):
+            tensors |= {f"{i}.posterior.{k}": v for k, v in component.result.posterior.state().items()}
+            tensors |= named_parameters(f"{i}.network", component.networks)
+            if component.kernel is not None:
+                tensors[f"{i}.lengthscale"] = component.kernel.lengthscale
+            if component.centre is not None:
+                tensors |= named_parameters(f"{i}.centre", component.centre)
         settings = {
-            "network": describe_architecture(self._networks.architecture),
+            "network": describe_architecture(self.networks.architecture),
             "likelihood": describe_likelihood(self._likelihood),
             "layers": self._layers,
             "inference": self._inference,
-            "engine": describe_engine(self._inferred.engine),
-            "failed": self._inferred.failed,
+            "components": [component.describe() for component in self._components],
             "mixing": self._mixing,
-            "members": self._members,
             "seed": self._seed,
             "dtype": str(self._dtype).removeprefix("torch."),
             "prior_sd": asdict(self._grids[0]),
@@ -265,12 +318,8 @@ class PBNN(NetworkEnsembleModel):
         try:
             model._likelihood = make_likelihood(settings["likelihood"])
             architecture = make_architecture(settings["network"], tensors["X"].shape[-1], model._likelihood.heads)
-            model._networks = read_parameters("network", architecture, tensors)
-            centred = any(name.startswith("centre.") for name in tensors)
-            model._centre = read_parameters("centre", architecture, tensors) if centred else None
             model._layers = tuple(settings["layers"])
-            model._inference, model._mixing = settings["inference"], settings["mixing"]
-            model._members, model._seed = settings["members"], settings["seed"]
+            model._inference, model._mixing, model._seed = (settings[k] for k in ("inference", "mixing", "seed"))
             model._dtype = {"float32": torch.float32, "float64": torch.float64}[settings["dtype"]]
             model._grids = (LogGrid(**settings["prior_sd"]), LogGrid(**settings["noise_sd"]))
             model._fit_s = settings["fit_s"]
@@ -278,10 +327,22 @@ class PBNN(NetworkEnsembleModel):
             model._set_data(tensors["X"], tensors["Y"], tensors.get("Yvar"))
             model._shift, model._scale = tensors["shift"], tensors["scale"]
             model._reference = tensors["reference"]
-            state = {k.removeprefix("posterior."): v for k, v in tensors.items() if k.startswith("posterior.")}
-            engine = make_engine(settings["engine"])
-            model._posterior = engine.restore(model.problem(), state)
-            model._inferred = Inferred(engine, model._posterior, tuple(settings["failed"]))
+            components = []
+            for i, own in enumerate(settings["components"]):
+                mine = {k.removeprefix(f"{i}."): t for k, t in tensors.items() if k.startswith(f"{i}.")}
+                component = Component(
+                    own["kind"],
+                    read_parameters("network", architecture, mine),
+                    own["share"],
+                    Matern(mine["lengthscale"]) if own["kind"] == STATIONARY else None,
+                    read_parameters("centre", architecture, mine)
+                    if any(k.startswith("centre.") for k in mine)
+                    else None,
+                )
+                state = {k.removeprefix("posterior."): t for k, t in mine.items() if k.startswith("posterior.")}
+                components.append(component.restored(model._problem_of(component), own, state))
+            model._components = tuple(components)
+            model._join()
         except (KeyError, TypeError, AttributeError) as error:
             raise SurrogateError(
                 f"{path} is not a PBNN that this version wrote: {error!r} is missing or wrong"

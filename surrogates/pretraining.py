@@ -19,7 +19,9 @@ from surrogates.networks import NetworkEnsemble, make_architecture
 from surrogates.pretrained import PretrainedPrior
 from surrogates.priors import LogGrid, WeightPrior
 
-NETWORK: Mapping[str, Any] = {"kind": "mlp", "hidden": [64, 64], "activation": "tanh"}
+NETWORK: Mapping[str, Any] = {"kind": "mlp", "hidden": [64, 32, 16, 8], "activation": "tanh"}
+"""That of `PBNN` without a prior. A model with a prior has the prior's architecture in its members without theory too:
+another one is to be chosen only where it suits the measured values alone as well."""
 _WIDTH = LogGrid(0.01, 3.0, 24)
 _NOISE = LogGrid(0.003, 2.0, 28)
 _JUDGED = 300

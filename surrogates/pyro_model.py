@@ -150,8 +150,14 @@ def _without_data(t: Tensor, event_ndim: int) -> Tensor:
     return t.squeeze(at) if t.ndim > event_ndim and t.shape[at] == 1 else t
 
 
-def problem_model(problem: Problem, network: int) -> Model:
+def problem_model(problem: Problem, network: int, *, flat: bool = False) -> Model:
     """Pyro model of one network of a problem.
+
+    Parameters
+    ----------
+    flat
+        Draw all parameters as one vector, in units of their prior (`FLAT`), in place of a site for each. Pyro takes
+        most of a millisecond for every few sites, whatever their size.
 
     Returns
     -------
@@ -177,7 +183,7 @@ def problem_model(problem: Problem, network: int) -> Model:
             variances = None if problem.variances is None else problem.variances[network]
         else:
             h = program.networks.before(X.double(), problem.layers[0])
-        f, noise_sd = program.draw(h)
+        f, noise_sd = program.draw(h, flat=flat)
         f = pyro.deterministic("f", f)
         with pyro.plate("data", f.shape[-2], dim=-1):
             pyro.sample("y", problem.likelihood.distribution(f, noise_sd, variances), obs=y)
@@ -197,8 +203,7 @@ def ensemble_model(problem: Problem, batch_size: int | None = None, *, flat: boo
         Where it is below n every run sees that many of the points, drawn anew and the same for all networks, and weighs
         them with ``n / batch_size``.
     flat
-        Draw all parameters as one vector, in units of their prior, in place of a site for each. Pyro takes a
-        millisecond for every few sites, whatever their size.
+        See `problem_model`.
 
     Returns
     -------
@@ -264,13 +269,16 @@ def network_model(
         )
     problem = _one_network(model.problem(), output * model.members + member)
     program = _Program.of(problem, slice(0, 1))
-    prior_sd = None if weight_sd is None else program.root_unit.new_tensor(weight_sd) / program.root_unit
-    noise = None if noise_sd is None else program.root_unit.new_tensor(noise_sd)
+    root_unit = program.root_unit
+    prior_sd = None if weight_sd is None else torch.as_tensor(weight_sd).to(root_unit) / root_unit
+    fixed = None if noise_sd is None else torch.as_tensor(noise_sd).to(root_unit)
     X = X.double()
     h = program.networks.before(X, problem.layers[0])
-    heads, noise = program.draw(h, prior_sd=prior_sd, noise_sd=noise)
-    measured = problem.variances is not None and torch.equal(X, problem.X)
-    values = problem.likelihood.distribution(heads, noise, problem.variances[0] if measured else None)
+    heads, noise = program.draw(h, prior_sd=prior_sd, noise_sd=fixed)
+    variances = None
+    if problem.variances is not None and torch.equal(X, problem.X):
+        variances = problem.variances[0]
+    values = problem.likelihood.distribution(heads, noise, variances)
     if problem.likelihood.has_noise:
         shift, scale = model.standardisation(output)
         f = shift + scale * heads[..., 0]

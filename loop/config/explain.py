@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from loop.config.base import Problem, suggestion
-from loop.config.campaign import CampaignConfig
 
 Schema = Mapping[str, Any]
 
@@ -47,14 +46,15 @@ _SECRET = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=api_key=)[^&\s\"']+")
 
 
 @cache
-def campaign_schema() -> Schema:
-    """JSON schema of a campaign file."""
-    return CampaignConfig.model_json_schema()
+def schema_of(model: type[BaseModel]) -> Schema:
+    """JSON schema of a file that is checked by a model."""
+    return model.model_json_schema()
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Translate all errors."""
-    return [_problem(details) for details in error.errors(include_url=False)]
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Translate all errors of checking by a model."""
+    root = schema_of(model)
+    return [_problem(details, root) for details in error.errors(include_url=False)]
 
 
 def shown(value: Any) -> str:
@@ -74,27 +74,27 @@ def shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _problem(error: ErrorDetails) -> Problem:
-    loc, node = _walk(error["loc"])
+def _problem(error: ErrorDetails, root: Schema) -> Problem:
+    loc, node = _walk(error["loc"], root)
     kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
     if kind == "extra_forbidden":
         keys = sorted(node.get("properties", {}))
         known = f"one of {', '.join(keys)}" if keys else "none here"
         return Problem(loc, "an unknown key", f"{known}{suggestion(str(loc[-1]), keys)}")
     if kind == "missing":
-        return Problem(loc, "nothing", f"a value ({_described(node)})")
+        return Problem(loc, "nothing", f"a value ({_described(node, root)})")
     if kind == "too_short" and context["min_length"] == 1:
         return Problem(loc, shown(value), "at least one entry")
     if kind in ("int_type", "int_from_float") and isinstance(value, float):
         return Problem(loc, repr(value), "a whole number")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        tags = sorted(_resolved(node).get("discriminator", {}).get("mapping", {}))
+        tags = sorted(_resolved(node, root).get("discriminator", {}).get("mapping", {}))
         found = value.get("kind") if isinstance(value, Mapping) else value
         close = suggestion(str(found), tags) if kind == "union_tag_invalid" else ""
         nothing = isinstance(value, Mapping) and "kind" not in value
         return Problem((*loc, "kind"), "nothing" if nothing else shown(found), f"one of {', '.join(tags)}{close}")
     if kind == "literal_error":
-        allowed = _allowed(node) or [str(context.get("expected", ""))]
+        allowed = _allowed(node, root) or [str(context.get("expected", ""))]
         return Problem(loc, shown(value), f"one of {', '.join(allowed)}{suggestion(str(value), allowed)}")
     if kind == "expected":
         return Problem(loc, shown(value), str(context["expected"]))
@@ -105,31 +105,31 @@ def _problem(error: ErrorDetails) -> Problem:
     return Problem(loc, shown(value), expected)
 
 
-def _described(schema: Schema) -> str:
-    text = str(schema.get("description") or _resolved(schema).get("description", "a value"))
+def _described(schema: Schema, root: Schema) -> str:
+    text = str(schema.get("description") or _resolved(schema, root).get("description", "a value"))
     return text.split(".\n")[0].replace("\n", " ").rstrip(".")
 
 
-def _allowed(schema: Schema) -> list[str]:
-    values = _resolved(schema).get("enum") or [_resolved(schema).get("const")]
+def _allowed(schema: Schema, root: Schema) -> list[str]:
+    values = _resolved(schema, root).get("enum") or [_resolved(schema, root).get("const")]
     return [] if values == [None] else [str(value) for value in values]
 
 
-def _resolved(schema: Schema) -> Schema:
+def _resolved(schema: Schema, root: Schema) -> Schema:
     while "$ref" in schema:
-        schema = campaign_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
-    return _resolved(options[0]) if len(options) == 1 else schema
+    return _resolved(options[0], root) if len(options) == 1 else schema
 
 
-def _child(schema: Schema, key: str | int) -> Schema:
-    schema = _resolved(schema)
+def _child(schema: Schema, key: str | int, root: Schema) -> Schema:
+    schema = _resolved(schema, root)
     if isinstance(key, int):
         prefix = schema.get("prefixItems", ())
         return prefix[key] if key < len(prefix) else schema.get("items", {})
     if "discriminator" in schema:
         # Our own rules name a place without the tag that pydantic puts there.
-        return next((found for option in schema["oneOf"] if (found := _child(option, key))), {})
+        return next((found for option in schema["oneOf"] if (found := _child(option, key, root))), {})
     child = schema.get("properties", {}).get(key)
     if child is None:
         named = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
@@ -137,20 +137,20 @@ def _child(schema: Schema, key: str | int) -> Schema:
     return child
 
 
-def _walk(raw: Sequence[str | int]) -> tuple[tuple[str | int, ...], Schema]:
+def _walk(raw: Sequence[str | int], root: Schema) -> tuple[tuple[str | int, ...], Schema]:
     """Drop the tags of unions from pydantic's place; return it and the schema there (for an unknown key: above it)."""
-    schema: Schema = campaign_schema()
+    schema: Schema = root
     loc: list[str | int] = []
     for key in raw:
         if key == "[key]":
             break
-        schema = _resolved(schema)
+        schema = _resolved(schema, root)
         tags = schema.get("discriminator", {}).get("mapping", {})
         if key in tags:
             schema = {"$ref": tags[key]}
             continue
         loc.append(key)
-        below = _child(schema, key)
+        below = _child(schema, key, root)
         if not below and isinstance(key, str):
             break
         schema = below

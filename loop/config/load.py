@@ -6,16 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from loop.config.base import Problem
+from loop.config.base import Problem, Section
 from loop.config.campaign import CampaignConfig, broken_rules
-from loop.config.explain import campaign_schema, problems_of, shown
+from loop.config.explain import problems_of, schema_of, shown
 from loop.config.overrides import apply_override
 from loop.config.source import Source, parse
 from loop.errors import ConfigError
+
+Checked = TypeVar("Checked", bound=Section)
 
 MAX_BYTES = 1_000_000
 """Larger files are no campaign files."""
@@ -36,7 +38,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     ConfigError
         With one line for every problem: file and line (or the override), key, what was found and what is allowed.
     """
-    return parse_config(_read(Path(path)), overrides, name=str(path))
+    return parse_config(read_text(Path(path)), overrides, name=str(path))
 
 
 def parse_config(text: str, overrides: Sequence[str] = (), *, name: str = "campaign") -> CampaignConfig:
@@ -47,17 +49,28 @@ def parse_config(text: str, overrides: Sequence[str] = (), *, name: str = "campa
     ConfigError
         As `load_config`.
     """
+    return parse_as(CampaignConfig, text, overrides, name=name, what="a campaign: name, seed, objective, ...")
+
+
+def parse_as(model: type[Checked], text: str, overrides: Sequence[str] = (), *, name: str, what: str) -> Checked:
+    """Check text as `model` does; `what` says what an empty file lacks.
+
+    Raises
+    ------
+    ConfigError
+        As `load_config`.
+    """
     source = parse(text, name)
     if source.data is None and not source.problems:
-        source.problems.append(Problem((), "an empty file", "a campaign: name, seed, objective, ..."))
+        source.problems.append(Problem((), "an empty file", what))
+    config: Checked | None = None
+    problems: list[Problem] = []
     if isinstance(source.data, dict):
         for override in overrides:
             apply_override(source, override)
-        config, problems = _validate(source.data)
-    else:
-        config, problems = None, []
-        if source.data is not None:
-            source.problems.append(Problem((), shown(source.data), "a mapping (key: value)"))
+        config, problems = _validate(model, source.data)
+    elif source.data is not None:
+        source.problems.append(Problem((), shown(source.data), "a mapping (key: value)"))
     # A place that could not be read has one message, that of the reader.
     unread = {problem.loc for problem in source.problems}
     problems = [*source.problems, *(problem for problem in problems if problem.loc not in unread)]
@@ -82,19 +95,20 @@ def config_hash(config: CampaignConfig) -> str:
 def schema_json() -> str:
     """JSON schema of campaign files, for editors."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "beamloop campaign"}
-    return json.dumps({**campaign_schema(), **head}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({**schema_of(CampaignConfig), **head}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path, what: str = "campaign") -> str:
+    """Read a file of a size that one written by hand may have; raise `ConfigError` if that cannot be."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"{path}: found no readable file ({error.strerror}), expected a campaign file.") from error
+        raise ConfigError(f"{path}: found no readable file ({error.strerror}), expected a {what} file.") from error
     except ValueError as error:
-        raise ConfigError(f"{str(path)!r}: found a path that cannot be ({error}), expected a campaign file.") from error
+        raise ConfigError(f"{str(path)!r}: found a path that cannot be ({error}), expected a {what} file.") from error
     if len(raw) > MAX_BYTES:
-        raise ConfigError(f"{path}: found more than {MAX_BYTES:,} bytes, expected a campaign file.")
+        raise ConfigError(f"{path}: found more than {MAX_BYTES:,} bytes, expected a {what} file.")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -102,11 +116,13 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}:{line}: found bytes that are not UTF-8, expected YAML text.") from error
 
 
-def _validate(data: dict[str, Any]) -> tuple[CampaignConfig | None, list[Problem]]:
+def _validate(model: type[Checked], data: dict[str, Any]) -> tuple[Checked | None, list[Problem]]:
     try:
-        return CampaignConfig.model_validate(data), []
+        return model.model_validate(data), []
     except ValidationError as error:
-        problems = problems_of(error)
+        problems = problems_of(error, model)
+    if not issubclass(model, CampaignConfig):
+        return None, problems
     # pydantic checks the rules between sections only where every section is valid; here all is said in one go.
     broken = (Problem(loc, shown(value), expected) for loc, value, expected in broken_rules(_valid_sections(data)))
     return None, list(dict.fromkeys([*problems, *broken]))

