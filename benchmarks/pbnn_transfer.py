@@ -209,7 +209,7 @@ def run_task(name: str, arguments: argparse.Namespace, cells: Cells) -> dict[str
                         model = fit(task, rows, prior, seed)
                         result: dict[str, Any] = dict(score(task, model))
                         result["seconds"] = time.perf_counter() - began
-                        result["prior_weight"] = model.diagnostics().get("prior_weight")
+                        result["theory_weight"] = model.diagnostics().get("weight_theory")
                         cell = cells.put(key, result) if cell is None else cell
                     table.setdefault((model_name, n), []).append(cell)
     return summarise(name, table)
@@ -226,7 +226,7 @@ def summarise(name: str, table: dict[tuple[str, int], list[dict[str, float]]]) -
         for m in models:
             print(f"{'':22s} {m:>15s} " + " ".join(f"{v:7.3f}" for v in found[figure][m]), flush=True)
     weights = {
-        m: [float(np.mean([c["prior_weight"] for c in table[m, n]])) for n in sizes] for m in models if m != PLAIN
+        m: [float(np.mean([c["theory_weight"] for c in table[m, n]])) for n in sizes] for m in models if m != PLAIN
     }
     for m, row in weights.items():
         print(f"{name + ' weight':22s} {m:>15s} " + " ".join(f"{v:7.3f}" for v in row))
@@ -245,7 +245,7 @@ def summarise(name: str, table: dict[tuple[str, int], list[dict[str, float]]]) -
         "negative_transfer_percent": excess[worst],
         "negative_transfer_worst_case": worst,
         "seeds": len(table[PLAIN, sizes[0]]),
-        "prior_weight": weights,
+        "theory_weight": weights,
     }
     print(
         f"{name}: plain at {sizes[-1]} has RMSE {level:.4g}; with theory from {found['n_to_reach_plain_200']:.0f} "

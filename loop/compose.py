@@ -25,7 +25,7 @@ from loop.config.base import Component
 from loop.config.beamline import ReplayBeamline, SimulatedBeamline
 from loop.errors import ConfigError
 from loop.plugins import find
-from loop.priors import fitted_prior
+from loop.priors import fitted_prior, prior_of
 from loop.protocols import Experiment, Surrogate
 from loop.space import BoxSpace, Continuous, PoolSpace
 from loop.stopping import MaxPoints, MaxTime, StoppingRule
@@ -86,7 +86,7 @@ def compose(config: CampaignConfig, folder: Path) -> Parts:
     else:
         experiment = cast(Experiment, _simulated(config, config.beamline, folder))
         space = _box(config)
-    surrogate = _surrogate(config, space, experiment.observables)
+    surrogate = _surrogate(config, space, experiment.observables, folder)
     objective = config.objective
     direction: Literal["maximise", "minimise"] | None = (
         None if objective.kind == "map" else "minimise" if objective.kind == "target" else objective.direction
@@ -115,17 +115,22 @@ def _device(config: CampaignConfig) -> str:
     return "cuda" if there and config.device != "cpu" else "cpu"
 
 
-def _surrogate(config: CampaignConfig, space: BoxSpace | PoolSpace, observables: Sequence[str]) -> Surrogate:
+def _surrogate(
+    config: CampaignConfig, space: BoxSpace | PoolSpace, observables: Sequence[str], folder: Path
+) -> Surrogate:
     surrogate = config.surrogate
     options: dict[str, Any] = dict(surrogate.options)
-    if isinstance(options.get("prior"), str):
-        options["prior"] = fitted_prior(options["prior"], space, observables)
+    if "prior" in options:
+        raise ConfigError("surrogate.options: found prior; expected it as surrogate.prior, beside kind and options.")
+    if surrogate.prior is not None:
+        options["prior"] = fitted_prior(prior_of(surrogate.prior, folder), space, observables)
     built = find(surrogate.kind, SURROGATES, group="beamloop.surrogate", what="surrogate")
     try:
         signature(built).bind(None, None, None, seed=0, **options)
     except TypeError as error:
         raise ConfigError(
-            f"surrogate.options: found {surrogate.options}, which {surrogate.kind} does not take: {error}."
+            f"surrogate.options: found {surrogate.options}{'' if surrogate.prior is None else ' and a prior'}, which "
+            f"{surrogate.kind} does not take: {error}."
         ) from None
     return cast(Surrogate, partial(built, **options) if options else built)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from pathlib import Path
 from typing import Any
 
 from loop.config import CampaignConfig, config_hash
+from loop.priors import prior_hash, prior_of
 from loop.protocols import Experiment
 
 PACKAGES = (
@@ -27,9 +29,15 @@ PACKAGES = (
 """Whose versions are recorded."""
 
 
-def metadata(config: CampaignConfig, experiment: Experiment) -> dict[str, Any]:
-    """Return what goes into start documents: names, seed, hash and text of the configuration, versions, instrument."""
+def metadata(config: CampaignConfig, experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """Return what goes into start documents: names, seed, hash and text of the configuration, versions, instrument.
+
+    With a pretrained prior its hash too, of the copy in the campaign's folder.
+    """
+    prior = config.surrogate.prior
+    known = {} if prior is None else {"prior_hash": prior_hash(prior_of(prior, folder))}
     return {
+        **known,
         "campaign": config.name,
         "seed": config.seed,
         "config_hash": config_hash(config),

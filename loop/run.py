@@ -21,6 +21,7 @@ from loop.exitcodes import ExitCode
 from loop.history import History, close_unfinished, read_history
 from loop.journal import CONFIG_NAME, FILE_NAME, TORN_NAME, Journal, read_documents
 from loop.modelerror import ModelError
+from loop.priors import keep_prior
 from loop.progress import Header, make_progress
 from loop.provenance import metadata
 from loop.records import Point
@@ -63,6 +64,8 @@ def run_campaign(config: CampaignConfig, folder: Path, *, progress: bool = True)
         raise JournalError(f"{folder}: there is a campaign here already. To go on with it: beamloop resume {folder}")
     parts = _build(config, folder)  # what cannot be built leaves no folder behind
     folder.mkdir(parents=True, exist_ok=True)
+    if config.surrogate.prior is not None:
+        keep_prior(config.surrogate.prior, folder)
     _write(folder / CONFIG_NAME, to_json(config))
     return _execute(parts, folder, progress=progress)
 
@@ -123,7 +126,7 @@ def _execute(parts: Parts, folder: Path, *, progress: bool) -> CampaignResult:
             parts.new_agent(),
             parts.experiment,
             parts.stopping,
-            metadata=metadata(config, parts.experiment),
+            metadata=metadata(config, parts.experiment, folder),
             attempts=config.measurement.attempts,
             failures_in_a_row=config.measurement.failures_in_a_row,
             progress=display,

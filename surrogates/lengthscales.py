@@ -22,7 +22,7 @@ _MEDIAN, _LOG_SD = 0.3, 0.75
 _SHORTEST = 0.025
 
 
-def fit_lengthscales(X: Tensor, Y: Tensor, Yvar: Tensor | None, *, max_iterations: int = 200) -> Tensor:
+def fit_lengthscales(X: Tensor, Y: Tensor, Yvar: Tensor | None, *, max_iterations: int = 60) -> Tensor:
     """Fit one Matérn-5/2 kernel with a length scale for each input to each output.
 
     Their prior is log-normal with a median of ``0.3 sqrt(d)``, as distances in the unit cube grow with its dimension

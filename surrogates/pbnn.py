@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -21,15 +20,14 @@ from torch import Tensor
 from surrogates.checks import as_options, check_training_data
 from surrogates.components import NETWORKS, STATIONARY, Component
 from surrogates.errors import SurrogateError
-from surrogates.inference.conditioning import ConditionedPosterior
 from surrogates.inference.stationary import Matern
 from surrogates.lengthscales import fit_lengthscales
-from surrogates.likelihoods import Categorical, describe_likelihood, make_likelihood
-from surrogates.model import Mixing, NetworkEnsembleModel
-from surrogates.networks import NetworkEnsemble, chosen_layers, describe_architecture, make_architecture, train_map
+from surrogates.likelihoods import Categorical, make_likelihood
+from surrogates.model_parts import Mixing
+from surrogates.networks import NetworkEnsemble, chosen_layers, make_architecture, train_map
+from surrogates.pbnn_state import SavedEnsembleModel
 from surrogates.pretrained import PretrainedPrior, as_prior
 from surrogates.priors import LogGrid, WeightPrior
-from surrogates.storage import named_parameters, read_parameters, read_state, write_state
 
 PRIOR_SD = LogGrid(0.1, 10.0, 24)
 """Of the function, in standard deviations of the targets."""
@@ -43,10 +41,10 @@ small (the log-normal prior of `GaussianProcess`). Without that presumption a sh
 half the targets' spread as long as points are few, and a campaign measures the same place again and again."""
 
 
-_STATIONARY = 0.5
+_STATIONARY = 0.6
 
 
-class PBNN(NetworkEnsembleModel):
+class PBNN(SavedEnsembleModel):
     """Ensemble of partially Bayesian networks, fitted when constructed: a BoTorch model with a joint posterior.
 
     Parameters
@@ -85,7 +83,8 @@ class PBNN(NetworkEnsembleModel):
         ``"equal"``, or ``"evidence"``: members weighed by how probable they make the data (engines that know that).
     stationary
         Share of the mixture that a Matérn-5/2 kernel takes in the place of networks, its length scales fitted, all else
-        as for the linearised networks. By default half with Gaussian noise and `inference` ``"auto"``, else nothing.
+        as for the linearised networks. By default 0.6 with Gaussian noise of unknown size and `inference` ``"auto"``,
+        else nothing: beside small measured error bars a stationary kernel takes a sharp border for noise.
     prior
         Theory: a `PretrainedPrior` for the unit cube of `train_X` (`PretrainedPrior.fitted_to`), or the path that one
         was saved to. Its networks are the prior means of the chosen layers, and their function that of the Matérn
@@ -146,7 +145,8 @@ class PBNN(NetworkEnsembleModel):
         if mixing not in get_args(Mixing):
             raise SurrogateError(f'mixing must be "equal" or "evidence", got {mixing!r}')
         if stationary is None:
-            stationary = _STATIONARY if self._likelihood.gaussian and inference == "auto" else 0.0
+            wanted = self._likelihood.gaussian and inference == "auto" and train_Yvar is None
+            stationary = _STATIONARY if wanted else 0.0
         if not 0 <= stationary < 1 or (stationary > 0 and not self._likelihood.gaussian):
             raise SurrogateError(
                 f"stationary must be at least 0 and below 1, and 0 unless the noise is Gaussian, got {stationary} with "
@@ -194,7 +194,8 @@ class PBNN(NetworkEnsembleModel):
             known = theory.standardised(self._shift, self._scale).first(members).networks.to(self._X)
             centres.append(known)
             components.append(Component(NETWORKS, known, 1 - stationary, centre=known))
-        if stationary > 0:
+        if stationary > 0 or (theory is not None and self._likelihood.gaussian):
+            # With theory the stationary groups are the judges between the camps, even where they have no share.
             components += [self._stationary(components[0].networks, stationary, centre) for centre in centres]
         self._components = tuple(c.infer(self._problem_of(c), inference) for c in components)
         if mixing == "evidence" and "log_evidence" not in self._components[0].result.posterior.summary:
@@ -227,7 +228,7 @@ class PBNN(NetworkEnsembleModel):
         converge), ``members`` and ``fit_s``; what the engine reports of itself (`MemberPosterior.report`); and of each
         output ``noise_sd`` and ``prior_sd`` (of the function) in original units, the weights of the groups other than
         the networks trained on the data (``weight_stationary``, ``weight_networks_theory``,
-        ``weight_stationary_theory``), and where the engine knows it ``log_evidence`` of those networks (mean over
+        ``weight_stationary_theory``, and ``weight_theory``, their sum), and where the engine knows it ``log_evidence`` of those networks (mean over
         members, standardised units) and ``member_spread`` (its sd over members). With several outputs these carry
         ``.0``, ``.1`` ...
         """
@@ -235,7 +236,7 @@ class PBNN(NetworkEnsembleModel):
         found: dict[str, float | str] = {
             "engine": first.engine.name,
             "converged": float(self._posterior.converged),
-            "failed": ", ".join(first.failed),
+            "failed": ", ".join(dict.fromkeys(name for c in self._components for name in c.result.failed)),
             "fit_s": self._fit_s,
             "members": float(self.members),
             **self._posterior.report,
@@ -257,6 +258,9 @@ class PBNN(NetworkEnsembleModel):
                 if component.centre is not None or component.kernel is not None:
                     name = f"weight_{component.kind}{'' if component.centre is None else '_theory'}{suffix}"
                     found[name] = float(weights[i, start:stop].sum())
+                if component.centre is not None:
+                    total = float(found.get(f"weight_theory{suffix}", 0.0))
+                    found[f"weight_theory{suffix}"] = total + float(weights[i, start:stop].sum())
                 start = stop
         return found
 
@@ -267,85 +271,3 @@ class PBNN(NetworkEnsembleModel):
         from surrogates.pyro_model import network_model
 
         return network_model(self, X, Y, member=member, output=output, **scales)
-
-    def save(self, path: str | Path) -> None:
-        """Write ``path.safetensors`` and ``path.json``; `load` gives bit-equal predictions."""
-        if isinstance(self._posterior, ConditionedPosterior):
-            raise SurrogateError("a model conditioned on fantasies cannot be saved: save the model, or use update()")
-        tensors = {
-            "X": self._X,
-            "Y": self._Y,
-            "shift": self._shift,
-            "scale": self._scale,
-            "reference": self._reference,
-        }
-        if self._Yvar is not None:
-            tensors["Yvar"] = self._Yvar
-        for i, component in enumerate(self._components):
-            tensors |= {f"{i}.posterior.{k}": v for k, v in component.result.posterior.state().items()}
-            tensors |= named_parameters(f"{i}.network", component.networks)
-            if component.kernel is not None:
-                tensors[f"{i}.lengthscale"] = component.kernel.lengthscale
-            if component.centre is not None:
-                tensors |= named_parameters(f"{i}.centre", component.centre)
-        settings = {
-            "network": describe_architecture(self.networks.architecture),
-            "likelihood": describe_likelihood(self._likelihood),
-            "layers": self._layers,
-            "inference": self._inference,
-            "components": [component.describe() for component in self._components],
-            "mixing": self._mixing,
-            "seed": self._seed,
-            "dtype": str(self._dtype).removeprefix("torch."),
-            "prior_sd": asdict(self._grids[0]),
-            "noise_sd": asdict(self._grids[1]),
-            "fit_s": self._fit_s,
-        }
-        write_state(Path(path), tensors, settings)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        SurrogateError
-            If the files are missing or not what `save` writes.
-        """
-        tensors, settings = read_state(Path(path))
-        model = cls.__new__(cls)
-        NetworkEnsembleModel.__init__(model)
-        try:
-            model._likelihood = make_likelihood(settings["likelihood"])
-            architecture = make_architecture(settings["network"], tensors["X"].shape[-1], model._likelihood.heads)
-            model._layers = tuple(settings["layers"])
-            model._inference, model._mixing, model._seed = (settings[k] for k in ("inference", "mixing", "seed"))
-            model._dtype = {"float32": torch.float32, "float64": torch.float64}[settings["dtype"]]
-            model._grids = (LogGrid(**settings["prior_sd"]), LogGrid(**settings["noise_sd"]))
-            model._fit_s = settings["fit_s"]
-            model._batch_shape = torch.Size()
-            model._set_data(tensors["X"], tensors["Y"], tensors.get("Yvar"))
-            model._shift, model._scale = tensors["shift"], tensors["scale"]
-            model._reference = tensors["reference"]
-            components = []
-            for i, own in enumerate(settings["components"]):
-                mine = {k.removeprefix(f"{i}."): t for k, t in tensors.items() if k.startswith(f"{i}.")}
-                component = Component(
-                    own["kind"],
-                    read_parameters("network", architecture, mine),
-                    own["share"],
-                    Matern(mine["lengthscale"]) if own["kind"] == STATIONARY else None,
-                    read_parameters("centre", architecture, mine)
-                    if any(k.startswith("centre.") for k in mine)
-                    else None,
-                )
-                state = {k.removeprefix("posterior."): t for k, t in mine.items() if k.startswith("posterior.")}
-                components.append(component.restored(model._problem_of(component), own, state))
-            model._components = tuple(components)
-            model._join()
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SurrogateError(
-                f"{path} is not a PBNN that this version wrote: {error!r} is missing or wrong"
-            ) from error
-        model.eval()
-        return model

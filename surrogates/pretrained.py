@@ -291,13 +291,3 @@ def as_prior(
             f"the network of a pretrained prior is its own, {prior.network}: leave network out, got {dict(network)}"
         )
     return prior
-
-
-def beside(left: NetworkEnsemble, right: NetworkEnsemble, outputs: int) -> NetworkEnsemble:
-    """Put each output's networks of `right` behind its networks of `left`; both output-major."""
-
-    def joined(a: Tensor, b: Tensor) -> Tensor:
-        return torch.cat([a.unflatten(0, (outputs, -1)), b.unflatten(0, (outputs, -1))], 1).flatten(0, 1)
-
-    pairs = zip(left.parameters, right.parameters, strict=True)
-    return replace(left, parameters=tuple({k: joined(t, b[k]) for k, t in a.items()} for a, b in pairs))

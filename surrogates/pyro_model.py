@@ -66,7 +66,7 @@ class _Program:
         own = slice(None) if chosen is None else chosen
         networks = problem.networks.select(own)
         with torch.no_grad():
-            root_unit = prior_unit(problem)[own].sqrt()
+            root_unit = prior_unit(replace(problem, networks=networks)).sqrt()
             trunk = networks.before(problem.X, problem.layers[0])
         centre = {}
         for site, layer, name in sites(problem):
@@ -267,8 +267,8 @@ def network_model(
             f"no network (member {member}, output {output}): there are {model.members} members of "
             f"{model.num_outputs} outputs"
         )
-    problem = _one_network(model.problem(), output * model.members + member)
-    program = _Program.of(problem, slice(0, 1))
+    problem, network = model.problem(), output * model.members + member
+    program = _Program.of(problem, slice(network, network + 1))
     root_unit = program.root_unit
     prior_sd = None if weight_sd is None else torch.as_tensor(weight_sd).to(root_unit) / root_unit
     fixed = None if noise_sd is None else torch.as_tensor(noise_sd).to(root_unit)
@@ -277,7 +277,7 @@ def network_model(
     heads, noise = program.draw(h, prior_sd=prior_sd, noise_sd=fixed)
     variances = None
     if problem.variances is not None and torch.equal(X, problem.X):
-        variances = problem.variances[0]
+        variances = problem.variances[network]
     values = problem.likelihood.distribution(heads, noise, variances)
     if problem.likelihood.has_noise:
         shift, scale = model.standardisation(output)
@@ -289,14 +289,3 @@ def network_model(
     with pyro.plate("data", len(X), dim=-1):
         pyro.sample("y", values, obs=None if Y is None else Y.double().squeeze(-1))
     return f
-
-
-def _one_network(problem: Problem, network: int) -> Problem:
-    own = slice(network, network + 1)
-    return replace(
-        problem,
-        networks=problem.networks.select(own),
-        targets=problem.targets[own],
-        variances=None if problem.variances is None else problem.variances[own],
-        centre=None if problem.centre is None else problem.centre.select(own),
-    )

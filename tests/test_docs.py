@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import runpy
@@ -16,6 +17,9 @@ from typer.testing import CliRunner
 
 from loop.cli import app
 from loop.config import load_config
+from loop.config.pretrain import load_pretrain_config
+from loop.history import Step, read_history
+from loop.journal import read_documents
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -105,7 +109,7 @@ def test_a_journalled_campaign_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_campaign_files_are_valid(path: Path) -> None:
-    load_config(path)
+    (load_pretrain_config if path.stem.startswith("pretrain") else load_config)(path)
 
 
 @pytest.mark.parametrize("name", ["optimise", "ageing"])
@@ -132,6 +136,115 @@ def test_a_recording_of_ones_own(beamloop: Callable[..., str], tmp_path: Path, m
     runpy.run_path(str(EXAMPLES / "make_recording.py"))
     beamloop("run", str(EXAMPLES / "my_replay.yaml"), "--out", "c", *SMALL)
     assert "6 measured" in beamloop("status", "c")
+
+
+def modelled(campaign: Path) -> list[Step]:
+    """Steps whose point a model chose."""
+    return [step for step in read_history(read_documents(campaign)).steps if step.suggestion.model]
+
+
+def said(name: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Run an example that needs no arguments; return its lines."""
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    return capsys.readouterr().out.splitlines()
+
+
+def number_after(word: str, line: str) -> float:
+    found = re.search(rf"{word} (-?[\d.]+)", line)
+    assert found is not None, line
+    return float(found[1])
+
+
+def test_layers_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    names, *models = said("pbnn_layers", capsys)
+    assert names == "layers: dense0, dense1, output"
+    # The last layer alone is the one that has an exact posterior.
+    assert ["conjugate" in line for line in models] == [False, False, False, True]
+
+
+def test_outliers(capsys: pytest.CaptureFixture[str]) -> None:
+    gaussian, student = said("pbnn_outliers", capsys)
+    assert student.startswith("student_t")
+    assert number_after("error", student) < 0.5 * number_after("error", gaussian)
+
+
+def test_noise_that_varies(capsys: pytest.CaptureFixture[str]) -> None:
+    low, high = said("pbnn_noise", capsys)
+    assert number_after("noise at 0.9:", high) > 1.5 * number_after("noise at 0.1:", low)
+
+
+def test_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said("pbnn_engines", capsys)
+    assert ["NOT converged" in line for line in lines] == [False, False, False, True]
+    exact, *others = (number_after(r"\):", line) for line in lines)
+    assert max(abs(mean - exact) for mean in others[:2]) < 0.1
+
+
+def test_curves(capsys: pytest.CaptureFixture[str]) -> None:
+    layers, error = said("pbnn_curves", capsys)
+    assert layers == "layers (2, 3) of 4, engine linearised"
+    # Radii from 20 to 60 Å.
+    assert number_after("by", error) < 2
+
+
+def test_compositions(capsys: pytest.CaptureFixture[str]) -> None:
+    layers, error = said("pbnn_compositions", capsys)
+    assert layers == "embedding, block0.attention, block0.feedforward, output"
+    assert number_after("error", error) < 0.5 * number_after("values", error)
+
+
+def test_a_classifier(capsys: pytest.CaptureFixture[str]) -> None:
+    measured, between, overlap = said("pbnn_classifier", capsys)
+    assert measured.startswith("measured: disordered")
+    for unsure in (between, overlap):
+        assert number_after("entropy", unsure) > 2 * number_after("entropy", measured)
+    assert number_after("ignorance", between) > number_after("ignorance", overlap)
+
+
+def test_update_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, imagined, same = said("pbnn_update", capsys)
+    assert number_after("difference:", imagined) < 0.1
+    assert same == "bit by bit the same: True"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["phase_model.json", "phase_model.safetensors"]
+
+
+def test_theory_from_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, none, right, wrong = said("pbnn_with_theory", capsys)
+    assert number_after("error", right) < number_after("error", none)
+    assert number_after("weight", right) > 0.5 > number_after("weight", wrong)
+
+
+def test_options_and_engines_of_a_campaign(beamloop: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    beamloop("run", str(EXAMPLES / "pbnn_options.yaml"), "--out", "c", *SMALL)
+    sys.argv, arguments = ["read_engines.py", "c"], sys.argv
+    try:
+        lines = said("read_engines", capsys)
+    finally:
+        sys.argv = arguments
+    # Two of the six points were chosen by a model.
+    assert [line.split()[:2] for line in lines] == [["4", "svi"], ["5", "svi"]]
+
+
+def test_a_prior_and_a_campaign_with_it(beamloop: Callable[..., str]) -> None:
+    few = ("--set", "source.points=64", "--set", "epochs=20", "--set", "members=2", "--quiet")
+    beamloop("pretrain", str(ROOT / "configs" / "pretrain_demo.yaml"), *few)
+    beamloop("run", str(EXAMPLES / "with_theory.yaml"), "--out", "c", *SMALL)
+    steps = modelled(Path("c"))
+    assert len(steps) == 2
+    assert all(0 <= float(step.suggestion.model["weight_networks_theory"]) <= 1 for step in steps)
+
+
+def test_a_prior_from_a_table(beamloop: Callable[..., str]) -> None:
+    rows = [f"{alloy},{300 + 80 * i},{alloy / 30},{alloy / 10 - 0.1 * i}" for alloy in range(30) for i in range(6)]
+    Path("computed.csv").write_text("\n".join(["alloy,temperature,x_alloy,gap_computed", *rows]), encoding="utf-8")
+    beamloop("pretrain", str(EXAMPLES / "pretrain_table.yaml"), "--set", "epochs=20", "--quiet")
+    card = json.loads(Path("priors/computed_gaps.json").read_text(encoding="utf-8"))
+    assert card["input_names"] == ["temperature", "composition"]
+    assert card["card"]["groups"] == 30
 
 
 def links() -> Iterator[tuple[Path, str]]:

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import typer
@@ -27,83 +28,100 @@ MARKER = re.compile(r"<!-- generated: ([a-z_]+) -->")
 
 
 def campaign_file() -> Iterator[str]:
-    """Every section and key of a campaign file, from its JSON schema."""
+    """Every section and key of a campaign file."""
+    from loop.config import CampaignConfig
     from loop.config.base import Unit
-    from loop.config.explain import campaign_schema
+    from loop.config.explain import schema_of
 
-    schema = campaign_schema()
-    yield "## The top level\n"
-    yield from _section(schema)
-    for name, definition in schema["$defs"].items():
-        if name != "JsonValue":
-            yield f"({_anchor(name)})=\n## {_title(name)}\n"
-            yield from _section(definition)
+    yield from _File(schema_of(CampaignConfig), "campaign", "#campaign-units").sections()
     yield "(campaign-units)=\n## Units\n\n" + ", ".join(f"`{unit}`" for unit in get_args(Unit)) + "\n"
 
 
-def _anchor(name: str) -> str:
-    return f"campaign-{name.lower()}"
+def pretraining_file() -> Iterator[str]:
+    """Every section and key of a file for `beamloop pretrain`."""
+    from loop.config.explain import schema_of
+    from loop.config.pretrain import PretrainConfig
+
+    yield from _File(schema_of(PretrainConfig), "pretraining", "campaign_file.md#units").sections()
 
 
 def _title(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
 
 
-def _section(schema: dict[str, Any]) -> Iterator[str]:
-    yield schema.get("description", "") + "\n"
-    required = schema.get("required", [])
-    for key, value in schema.get("properties", {}).items():
-        kind = _kind(value)
-        notes = [kind] if kind else []
-        if key in required:
-            notes.append("required")
-        elif isinstance(default := value.get("default"), str | int | float) and default != "":
-            notes.append(f"default `{_plain(default)}`")
-        else:
-            notes.append("optional")
-        yield f"`{key}`\n: {'; '.join(notes)}\n\n  {_text(value)}\n"
+@dataclass(frozen=True)
+class _File:
+    """One kind of configuration file, by its JSON schema."""
 
+    schema: dict[str, Any]
+    prefix: str
+    """Of the anchors on its page."""
+    units: str
+    """Link to the list of units."""
 
-def _text(value: dict[str, Any]) -> str:
-    """Return what the key is for; pydantic drops it where the section's own docstring says the same."""
-    from loop.config.explain import campaign_schema
+    def sections(self) -> Iterator[str]:
+        """Every section and key."""
+        yield "## The top level\n"
+        yield from self._section(self.schema)
+        for name, definition in self.schema["$defs"].items():
+            if name != "JsonValue":
+                yield f"({self._anchor(name)})=\n## {_title(name)}\n"
+                yield from self._section(definition)
 
-    if "description" not in value and "$ref" in value:
-        value = campaign_schema()["$defs"][value["$ref"].rpartition("/")[2]]
-    return " ".join(value.get("description", "").split())
+    def _anchor(self, name: str) -> str:
+        return f"{self.prefix}-{name.lower()}"
+
+    def _section(self, schema: dict[str, Any]) -> Iterator[str]:
+        yield schema.get("description", "") + "\n"
+        required = schema.get("required", [])
+        for key, value in schema.get("properties", {}).items():
+            kind = self._kind(value)
+            notes = [kind] if kind else []
+            if key in required:
+                notes.append("required")
+            elif isinstance(default := value.get("default"), str | int | float) and default != "":
+                notes.append(f"default `{_plain(default)}`")
+            else:
+                notes.append("optional")
+            yield f"`{key}`\n: {'; '.join(notes)}\n\n  {self._text(value)}\n"
+
+    def _text(self, value: dict[str, Any]) -> str:
+        """Return what the key is for; pydantic drops it where the section's own docstring says the same."""
+        if "description" not in value and "$ref" in value:
+            value = self.schema["$defs"][value["$ref"].rpartition("/")[2]]
+        return " ".join(value.get("description", "").split())
+
+    def _kind(self, value: dict[str, Any]) -> str:
+        """Say in words what stands there."""
+        if "$ref" in value:
+            name = value["$ref"].rpartition("/")[2]
+            return "any value" if name == "JsonValue" else f"[{_title(name)}](#{self._anchor(name)})"
+        if "const" in value:
+            return f"`{value['const']}`"
+        if len(value.get("enum", ())) > 20:
+            return f"[unit]({self.units})"
+        if "enum" in value:
+            return "one of " + ", ".join(f"`{item}`" for item in value["enum"])
+        options = [option for option in value.get("anyOf", value.get("oneOf", [])) if option.get("type") != "null"]
+        if options:
+            return " or ".join(dict.fromkeys(self._kind(option) for option in options))
+        kind = value.get("type")
+        if kind == "object":
+            inner = value.get("additionalProperties")
+            inner = inner if isinstance(inner, dict) else next(iter(value.get("patternProperties", {}).values()), {})
+            return f"mapping of names to {self._kind(inner) or 'values'}"
+        if kind == "array":
+            if "prefixItems" in value:
+                return f"list of {len(value['prefixItems'])}, each {self._kind(value['prefixItems'][0])}"
+            return f"list of {self._kind(value.get('items', {})) or 'values'}"
+        words = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false"}
+        limits = {"exclusiveMinimum": "> ", "minimum": "≥ ", "exclusiveMaximum": "< ", "maximum": "≤ "}
+        bounds = [sign + f"{value[name]:g}" for name, sign in limits.items() if abs(value.get(name, 1e99)) < 1e15]
+        return " ".join([words.get(kind or "", ""), ", ".join(bounds)]).strip()
 
 
 def _plain(value: Any) -> str:
     return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else str(value)
-
-
-def _kind(value: dict[str, Any]) -> str:
-    """Say in words what stands there."""
-    if "$ref" in value:
-        name = value["$ref"].rpartition("/")[2]
-        return "any value" if name == "JsonValue" else f"[{_title(name)}](#{_anchor(name)})"
-    if "const" in value:
-        return f"`{value['const']}`"
-    if len(value.get("enum", ())) > 20:
-        return "[unit](#campaign-units)"
-    if "enum" in value:
-        return "one of " + ", ".join(f"`{item}`" for item in value["enum"])
-    options = [option for option in value.get("anyOf", value.get("oneOf", [])) if option.get("type") != "null"]
-    if options:
-        return " or ".join(dict.fromkeys(_kind(option) for option in options))
-    kind = value.get("type")
-    if kind == "object":
-        inner = value.get("additionalProperties")
-        inner = inner if isinstance(inner, dict) else next(iter(value.get("patternProperties", {}).values()), {})
-        return f"mapping of names to {_kind(inner) or 'values'}"
-    if kind == "array":
-        if "prefixItems" in value:
-            return f"list of {len(value['prefixItems'])}, each {_kind(value['prefixItems'][0])}"
-        return f"list of {_kind(value.get('items', {})) or 'values'}"
-    words = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false"}
-    limits = {"exclusiveMinimum": "> ", "minimum": "≥ ", "exclusiveMaximum": "< ", "maximum": "≤ "}
-    bounds = [sign + f"{value[name]:g}" for name, sign in limits.items() if abs(value.get(name, 1e99)) < 1e15]
-    return " ".join([words.get(kind or "", ""), ", ".join(bounds)]).strip()
 
 
 def commands() -> Iterator[str]:
@@ -187,7 +205,7 @@ def names() -> Iterator[str]:
         yield ""
 
 
-GENERATORS = {f.__name__: f for f in (campaign_file, commands, exit_codes, errors, names)}
+GENERATORS = {f.__name__: f for f in (campaign_file, pretraining_file, commands, exit_codes, errors, names)}
 
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -63,7 +63,7 @@ def pretrain(path: Path, overrides: Sequence[str], *, force: bool, quiet: bool) 
     if not quiet:
         _show(prior, time.perf_counter() - began)
         print(f"Prior: {output}{os.extsep}safetensors and {output.name}{os.extsep}json; in a campaign:")
-        print(f"  surrogate: {{kind: pbnn, options: {{prior: {output}}}}}")
+        print(f"  surrogate: {{kind: pbnn, prior: {output}}}")
     return ExitCode.DONE
 
 

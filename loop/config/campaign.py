@@ -61,6 +61,9 @@ class Surrogate(Component):
 
     kind: Kind = "pbnn"
     """`pbnn`, `gp`, or `module:Name` for your own class."""
+    prior: Annotated[str, Field(min_length=1)] | None = None
+    """Theory: what `beamloop pretrain` wrote, without a suffix, relative to where the command runs; for surrogates that
+    take a prior. The campaign keeps a copy in its folder."""
     refit: Annotated[float, Field(ge=0, le=1)] = 0.05
     """A full fit once the points have grown by this fraction since the last one; in between, the model is updated
     (models that can). 0: a full fit for every point."""

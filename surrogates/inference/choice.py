@@ -55,15 +55,16 @@ def automatic(problem: Problem) -> tuple[str, ...]:
 
     * Gaussian noise, last layer alone: `conjugate`, exact.
     * Gaussian noise otherwise: `linearised`, which never fails to converge.
-    * Any other likelihood: `hmc`, and `svi` where that does not converge; the other way round where the number of
-      Bayesian parameters times the number of points is above two million.
+    * Any other likelihood: `hmc`, and `svi` where that does not converge; the other way round where layers from the
+      first Bayesian one on are not all dense (convolutions, attention), or where the number of Bayesian parameters
+      times the number of points is above two million.
     """
     architecture = problem.networks.architecture
     if problem.likelihood.gaussian:
         return ("conjugate",) if problem.layers == (problem.networks.depth - 1,) else ("linearised",)
     size = sum(t[0].numel() for i in problem.layers for t in problem.networks.parameters[i].values())
-    convolves = not all(isinstance(layer, Dense) for layer in architecture.layers[min(problem.layers) :])
-    return ("svi", "hmc") if convolves or size * len(problem.X) > _MAX_SAMPLED else ("hmc", "svi")
+    slow = not all(isinstance(layer, Dense) for layer in architecture.layers[min(problem.layers) :])
+    return ("svi", "hmc") if slow or size * len(problem.X) > _MAX_SAMPLED else ("hmc", "svi")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 
@@ -25,7 +26,9 @@ def diagnose(predictions: Tensor) -> dict[str, float]:
     Parameters
     ----------
     predictions
-        ``(G, chains, draws, k)``. A single chain is split in two before anything is computed.
+        ``(G, chains, draws, k)``. A single chain is split in two before anything is computed. Quantities that are the
+        same in every draw say nothing and are left out; a quantity that is not finite, or whose chains all stand still
+        in different places, has an infinite R-hat and no effective draw.
     """
     import arviz
 
@@ -34,16 +37,20 @@ def diagnose(predictions: Tensor) -> dict[str, float]:
         half = values.shape[2] // 2
         values = np.concatenate([values[:, :, :half], values[:, :, half : 2 * half]], 1)
     quantities = np.moveaxis(values, 0, 2).reshape(*values.shape[1:3], -1)
+    if not np.isfinite(quantities).all():
+        return {"r_hat": math.inf, "ess": 0.0}
+    quantities = quantities[..., np.ptp(quantities, (0, 1)) > 0]
+    if quantities.shape[-1] == 0:
+        return {"r_hat": 1.0, "ess": float(values.shape[1] * values.shape[2])}
     data = arviz.convert_to_dataset({"f": quantities})
     with warnings.catch_warnings():
-        # A quantity that is the same in every draw (a saturated network) has no R-hat.
+        # Chains that stand still have no variance to divide by.
         warnings.simplefilter("ignore", RuntimeWarning)
         r_hat = np.asarray(arviz.rhat(data, method="rank")["f"])
         ess = np.asarray(arviz.ess(data, method="bulk")["f"])
-    moving = quantities.std((0, 1)) > 0
-    if not moving.any():
-        return {"r_hat": 1.0, "ess": float(quantities.shape[0] * quantities.shape[1])}
-    return {"r_hat": float(r_hat[moving].max()), "ess": float(ess[moving].min())}
+    if not (np.isfinite(r_hat).all() and np.isfinite(ess).all()):
+        return {"r_hat": math.inf, "ess": 0.0}
+    return {"r_hat": float(r_hat.max()), "ess": float(ess.min())}
 
 
 def judged(

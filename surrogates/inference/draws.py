@@ -36,6 +36,13 @@ class DrawsPosterior:
     converged: bool
     """See `MemberPosterior`."""
 
+    def __post_init__(self) -> None:
+        # In memory as files have them: the order of numbers decides how sums over them are rounded.
+        own = {i: {name: t.contiguous() for name, t in layer.items()} for i, layer in self.parameters.items()}
+        object.__setattr__(self, "parameters", own)
+        object.__setattr__(self, "noise_sd", self.noise_sd.contiguous())
+        object.__setattr__(self, "prior_sd", self.prior_sd.contiguous())
+
     @property
     def noise_variance(self) -> Tensor:
         """See `MemberPosterior`."""
@@ -51,19 +58,26 @@ class DrawsPosterior:
 
     def predictions(self, X: Tensor) -> Tensor:
         """Compute the heads of every draw, ``(G, chains, draws, n, heads)`` at ``X (n, d)``, differentiable in X."""
+        if len(X) == 0:
+            return X.new_empty(*self.noise_sd.shape, 0, self.networks.architecture.n_outputs)
         first = min(self.layers)
-        heads = self.networks.architecture.n_outputs
-        n_draws = self.noise_sd.numel()
-        width = max(
-            [heads, *(shape[-1] for layer in self.networks.architecture.layers for shape in layer.shapes.values())]
-        )
+        most = max(1, _CHUNK // (self.noise_sd.numel() * self._width(X[:1])))
         pieces = []
-        for piece in X.split(max(1, _CHUNK // (n_draws * width))):
+        for piece in X.split(most):
             h = self.networks.before(piece, first)
             pieces.append(self.networks.after(h[:, None, None], first, self.parameters))
-        if not pieces:
-            return X.new_empty(*self.noise_sd.shape, 0, heads)
         return torch.cat(pieces, -2)
+
+    @torch.no_grad()
+    def _width(self, X: Tensor) -> int:
+        """Numbers that the widest of the layers to evaluate takes or returns for one draw at one point ``X (1, d)``."""
+        first, one = min(self.layers), self.networks.select(slice(0, 1))
+        h = one.before(X, first)
+        sizes = [h.numel()]
+        for layer, own in zip(one.architecture.layers[first:], one.parameters[first:], strict=True):
+            h = layer(own, h)
+            sizes.append(h.numel())
+        return max(sizes)
 
     def evaluate(self, X: Tensor) -> DrawsBelief:
         """See `MemberPosterior`."""

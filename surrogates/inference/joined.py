@@ -9,6 +9,8 @@ from torch import Tensor
 
 from surrogates.inference.base import Belief, MemberPosterior
 
+_GOOD_WHEN_LARGE = ("ess", "acceptance", "elbo")
+
 
 def join(parts: Sequence[Tensor], outputs: int) -> Tensor:
     """Join ``(outputs * members_i, ...)`` tensors along the members, output-major as each of them."""
@@ -36,8 +38,13 @@ class JoinedPosterior:
 
     @property
     def report(self) -> Mapping[str, float]:
-        """See `MemberPosterior`; the parts are closed forms but for the first."""
-        return self.parts[0].report
+        """See `MemberPosterior`; of each number the worst of all parts that report it."""
+        found: dict[str, float] = {}
+        for part in self.parts:
+            for name, value in part.report.items():
+                worse = min if name in _GOOD_WHEN_LARGE else max
+                found[name] = worse(found.get(name, value), value)
+        return found
 
     @property
     def converged(self) -> bool:

@@ -19,10 +19,14 @@ from torch import Tensor
 
 _DIVERGED = 1000.0
 """Loss of energy beyond which a trajectory has left the density; as Stan has it."""
-_WINDOWS = (0.1, 0.3, 0.65)
+_WINDOWS = (0.15, 0.35, 0.65)
 """Fractions of the warm-up after which the mass matrix is estimated anew."""
 _EARLY_STEPS = 10
-"""Largest number of leapfrog steps before the first of them."""
+"""Largest number of leapfrog steps before the first of them, when each chain has a step of its own: from a wild
+starting point only small ones lead back."""
+_CAUTIOUS, _CAUTION = 5, 0.25
+"""One trajectory in so many takes steps smaller by this factor: where the density is narrower than it mostly is, chains
+stand still with the step that suits the others."""
 _RATE = 0.05
 """Of the adaptation of the trajectories' length."""
 
@@ -46,7 +50,7 @@ class Tuning:
     """What warm-up finds out."""
 
     step: Tensor
-    """``(G,)`` leapfrog step, in units of `scale`."""
+    """``(G, 1)`` leapfrog step, in units of `scale`; in the beginning ``(G, chains)``."""
     scale: Tensor
     """``(G, D)``, inverse square roots of the masses."""
     length: float
@@ -84,10 +88,12 @@ class _Move:
     """``(G, chains)``."""
     diverged: Tensor
     jitter: float
+    cautious: bool
+    """With smaller steps: says nothing about the step size."""
 
 
 class _StepSize:
-    """Dual averaging (Hoffman & Gelman, 2014, JMLR 15:1593, section 3.2.1) of one step size a group."""
+    """Dual averaging (Hoffman & Gelman, 2014, JMLR 15:1593, section 3.2.1) of many step sizes."""
 
     def __init__(self, step: Tensor, target: float) -> None:
         self._middle = step.log() + math.log(2.0)
@@ -96,8 +102,10 @@ class _StepSize:
         self._target, self._t = target, 0
 
     def update(self, accept: Tensor) -> Tensor:
-        """Step to try next, given the mean acceptance ``(G,)`` of the last."""
+        """Step to try next, given the acceptance ``(G, chains)`` of the last."""
         self._t += 1
+        if self._error.shape != accept.shape:
+            accept = accept.mean(-1, keepdim=True)
         weight = 1 / (self._t + 10)
         self._error = (1 - weight) * self._error + weight * (self._target - accept)
         log_step = self._middle - math.sqrt(self._t) / 0.05 * self._error
@@ -145,6 +153,26 @@ class _Length:
         return math.exp(self._average)
 
 
+class _Window:
+    """Spread of positions and of gradients, over iterations and the chains of a group."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._like, self._n = like, 0
+        self._sums = torch.zeros(4, *like.shape, dtype=torch.float64, device=like.device)
+
+    def add(self, point: _Point) -> None:
+        """Take in an iteration."""
+        q, slope = (t.double().unflatten(0, (len(self._like), -1)) for t in (point.q, point.gradient))
+        self._sums += torch.stack([t.mean(1) for t in (q, q.square(), slope, slope.square())])
+        self._n += 1
+
+    def scale(self) -> Tensor:
+        """``(G, D)`` that makes both equally wide."""
+        q, q2, slope, slope2 = self._sums / self._n
+        of_q, of_slope = ((b - a.square()).clamp_min(1e-10) for a, b in ((q, q2), (slope, slope2)))
+        return (of_q / of_slope).pow(0.25).to(self._like)
+
+
 class Sampler:
     """Chains of one density.
 
@@ -186,7 +214,9 @@ class Sampler:
         wanted = jitter * tuning.length / float(tuning.step.mean())
         steps = max(1, min(math.ceil(wanted), max_steps))
         # In the coordinates q, with velocities p in units of the scale.
-        pace = (tuning.step.unsqueeze(-1) * tuning.scale).repeat_interleave(chains, 0)
+        cautious = self._moves % _CAUTIOUS == 0
+        pace = tuning.step.unsqueeze(-1) * tuning.scale.unsqueeze(1) * (_CAUTION if cautious else 1.0)
+        pace = pace.expand(-1, chains, -1).reshape(point.q.shape)
         p = torch.randn(pace.shape, generator=self._generator, dtype=torch.float32).to(pace)
         energy = point.log_prob - 0.5 * p.square().sum(-1)
         q = point.q.clone()
@@ -208,21 +238,22 @@ class Sampler:
             torch.where(row, gradient, point.gradient),
         )
         diverged = (gain < -_DIVERGED).view(shape[:2])
-        return new, _Move(q.view(shape), p.view(shape), accept.view(shape[:2]), diverged, jitter)
+        return new, _Move(q.view(shape), p.view(shape), accept.view(shape[:2]), diverged, jitter, cautious)
 
     def warm_up(self, q: Tensor, iterations: int) -> tuple[Tensor, Tuning]:
         """Move on from `q` ``(C, D)`` and adapt."""
         groups, dim = self._density.groups, q.shape[-1]
         ends = [max(round(f * iterations), 1) for f in _WINDOWS]
-        tuning = Tuning(q.new_full((groups,), 0.05), q.new_ones(groups, dim), 1.0)
+        tuning = Tuning(q.new_full((groups, len(q) // groups), 0.05), q.new_ones(groups, dim), 1.0)
         step_size, length = _StepSize(tuning.step, self._target), _Length(tuning.length)
         point = self._begin(q)
-        seen: list[_Point] = []
+        window = _Window(tuning.scale)
         for t in range(iterations):
             begin = point.q
             point, move = self._move(point, tuning, _EARLY_STEPS if t < ends[0] else self._max_steps)
-            tuning = replace(tuning, step=step_size.update(move.accept.mean(-1)))
-            if t >= ends[1]:
+            if not move.cautious:
+                tuning = replace(tuning, step=step_size.update(move.accept))
+            if t >= ends[1] and not move.cautious:
                 scale = tuning.scale.unsqueeze(1)
                 shortest = float(tuning.step.mean())
                 tuning = replace(
@@ -235,24 +266,17 @@ class Sampler:
                         0.5 * shortest * self._max_steps,
                     ),
                 )
-            seen.append(point)
+            window.add(point)
             if t + 1 in ends:
-                found = self._scale(seen)
+                found = window.scale()
                 # The same step in q, on the geometric mean over the coordinates.
-                change = (tuning.scale / found).log().mean(-1).exp()
-                step = (tuning.step * change).clamp(0.02, 0.5)
+                change = (tuning.scale / found).log().mean(-1, keepdim=True).exp()
+                step = (step_size.average.median(-1, keepdim=True).values * change).clamp(0.02, 0.5)
                 tuning = replace(tuning, step=step, scale=found)
-                step_size, seen = _StepSize(step, self._target), []
+                step_size, window = _StepSize(step, self._target), _Window(tuning.scale)
         if iterations:
             tuning = replace(tuning, step=step_size.average, length=length.average)
         return point.q, tuning
-
-    def _scale(self, seen: list[_Point]) -> Tensor:
-        """``(G, D)``."""
-        shape = (len(seen), self._density.groups, -1, seen[0].q.shape[-1])
-        of_q = torch.stack([point.q for point in seen]).view(shape).var((0, 2), correction=0)
-        of_gradient = torch.stack([point.gradient for point in seen]).view(shape).var((0, 2), correction=0)
-        return (of_q.clamp_min(1e-10) / of_gradient.clamp_min(1e-10)).pow(0.25)
 
     def sample(self, q: Tensor, tuning: Tuning, draws: int, *, thin: int = 1) -> Chains:
         """Keep every `thin`-th of ``draws * thin`` moves from `q` ``(C, D)``."""
@@ -262,7 +286,8 @@ class Sampler:
             point, move = self._move(point, tuning, self._max_steps)
             if t % thin == thin - 1:
                 kept.append(point.q)
-            accepts.append(move.accept.mean(-1))
+            if not move.cautious:
+                accepts.append(move.accept.mean(-1))
             diverged.append(move.diverged.double().mean(-1))
         return Chains(
             torch.stack(kept),

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 import pyro
 import torch
@@ -41,6 +41,16 @@ class SVIPosterior(DrawsPosterior):
 
     guide: Mapping[str, Tensor] = field(default_factory=dict)
     """Its parameters, from which `SVIEngine.update` goes on."""
+
+    def state(self) -> dict[str, Tensor]:
+        """See `MemberPosterior`."""
+        return super().state() | {f"{_GUIDE}{name}": t for name, t in self.guide.items()}
+
+    @classmethod
+    def restore(cls, problem: Problem, state: Mapping[str, Tensor]) -> Self:
+        """See `Engine`."""
+        guide = {k.removeprefix(_GUIDE): t for k, t in state.items() if k.startswith(_GUIDE)}
+        return replace(super().restore(problem, state), guide=guide)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Tail(Protocol):
     """``(P,)`` by which parameters are multiplied on their way into the flat vectors."""
 
     def forward(self, flat: Tensor) -> Tensor:
-        """Outputs ``(C, heads, n)``, or inputs of the output layer and a row of ones ``(C, fan_in + 1, n)``."""
+        """Compute outputs ``(C, heads, n)``, or inputs of the output layer and a row of ones ``(C, fan_in + 1, n)``."""
         ...
 
     def backward(self, slope: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class Target:
     ) -> None:
         networks = problem.networks
         self.groups, self.chains = networks.members, chains
-        self._problem, self._dtype = problem, dtype
+        self._problem, self.dtype = problem, dtype
         self._likelihood = problem.likelihood
         last = networks.depth - 1
         layer = networks.architecture.layers[last]
@@ -96,7 +96,7 @@ class Target:
         self.dim = self._p + 2
 
     def _copies(self, t: Tensor) -> Tensor:
-        return t.to(self._dtype).repeat_interleave(self.chains, 0)
+        return t.to(self.dtype).repeat_interleave(self.chains, 0)
 
     def _set_grids(self) -> None:
         grids = (self._problem.prior_sd, self._problem.noise_sd)
@@ -104,7 +104,7 @@ class Target:
         self._low = new([math.log(grid.low) for grid in grids])
         self._span = new([math.log(grid.high / grid.low) for grid in grids])
         if not self._likelihood.has_noise:
-            self._span[1] = 0.0
+            self._low[1] = self._span[1] = 0.0
         self._median = new([0.0 if grid.median is None else math.log(grid.median) for grid in grids])
         self._weight = new([0.0 if grid.median is None else grid.log_sd**-2 for grid in grids])
         self._slope = self._span / math.sqrt(2 * math.pi)
@@ -157,7 +157,7 @@ class Target:
         return log_prob.detach(), slope, of_noise
 
     def start(self, generator: torch.Generator, spread: float) -> Tensor:
-        """Starting points ``(C, dim)``, `spread` between the trained parameters (0) and draws of the prior (1).
+        """Draw starting points ``(C, dim)``, `spread` between the trained parameters (0) and draws of the prior (1).
 
         The prior scale starts around what the trained parameters need, the noise around the middle of its range.
         """

@@ -10,8 +10,14 @@ import torch
 from typer.testing import CliRunner, Result
 
 from loop.cli import app
+from loop.compose import compose
+from loop.config import load_config
 from loop.errors import ConfigError
-from loop.priors import fitted_prior
+from loop.exitcodes import ExitCode
+from loop.history import read_history
+from loop.journal import read_documents
+from loop.priors import fitted_prior, prior_files, prior_hash
+from loop.run import resume_campaign, run_campaign
 from loop.space import BoxSpace, Continuous
 from surrogates.pretrained import PretrainedPrior
 
@@ -122,6 +128,11 @@ def test_errors_name_file_and_line(here: Path) -> None:
     assert result.stderr == 'table.yaml:10: epochs: found "many", expected a whole number.\n'
 
 
+@pytest.fixture
+def campaign_file() -> Path:
+    return Path(__file__).parents[2] / "configs" / "demo.yaml"
+
+
 def space(*parameters: Continuous) -> BoxSpace:
     return BoxSpace(parameters)
 
@@ -157,5 +168,31 @@ def test_a_prior_of_another_space_is_refused(
 
 
 def test_a_missing_prior_is_said(here: Path) -> None:
-    with pytest.raises(ConfigError, match=r"surrogate\.options\.prior: found 'absent'"):
+    with pytest.raises(ConfigError, match=r"surrogate\.prior: found 'absent'"):
         fitted_prior("absent", space(Continuous("a", 0.0, 1.0, "")), ["band"])
+
+
+def test_a_campaign_keeps_its_prior_and_says_which(here: Path, campaign_file: Path) -> None:
+    assert beamloop("scenario.yaml", "-q").exit_code == 0
+    changes = ["surrogate.prior=priors/theory", "stopping.points=9", "initial.points=8", "storage.tiled=none"]
+    changes += ["beamline.time_scale=0.001", "measurement.exposure_s=0.1"]
+    campaign = load_config(campaign_file, changes)
+    folder = here / "campaign"
+    expected = prior_hash("priors/theory")
+    assert run_campaign(campaign, folder, progress=False).exit_code == ExitCode.DONE
+    history = read_history(read_documents(folder))
+    assert history.metadata["prior_hash"] == expected
+    assert 0 <= history.steps[-1].suggestion.model["weight_theory"] <= 1
+    # The campaign's own copy serves from now on, whatever becomes of the original.
+    for file in prior_files("priors/theory"):
+        file.unlink()
+    assert resume_campaign(folder, progress=False).exit_code == ExitCode.DONE
+
+
+def test_a_surrogate_without_theory_refuses_a_prior(here: Path, campaign_file: Path) -> None:
+    assert beamloop("scenario.yaml", "-q").exit_code == 0
+    campaign = load_config(campaign_file, ["surrogate.prior=priors/theory", "surrogate.kind=gp"])
+    with pytest.raises(ConfigError, match="gp does not take"):
+        compose(campaign, here)
+    with pytest.raises(ConfigError, match=r"expected it as surrogate\.prior"):
+        compose(load_config(campaign_file, ["surrogate.options={prior: priors/theory}"]), here)

@@ -1,16 +1,17 @@
 """Every engine against Pyro's NUTS on the same small problem, within Monte Carlo error."""
 
+import math
 from dataclasses import dataclass, replace
 
 import arviz
 import pytest
 import torch
-from pyro.infer.mcmc.util import initialize_model
+from pyro.poutine import condition, trace
 from torch import Tensor
 
 from surrogates.inference.base import Problem
 from surrogates.inference.choice import make_engine
-from surrogates.inference.latent import noncentred, seeded
+from surrogates.inference.latent import noncentred
 from surrogates.inference.nuts import NUTSEngine
 from surrogates.inference.target import Target, prior_unit
 from surrogates.likelihoods import Categorical, Gaussian, Heteroscedastic, StudentT
@@ -122,12 +123,13 @@ def check(case, reference_engine, *, closed_form):
     return reference
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", ["last layer, free scales", "all layers, known scales"])
 def test_engines_agree_with_a_short_run(case):
-    """Four standard errors of some 400 draws, about a fifth of the posterior's sd: coarse, but it is quick."""
-    reference = check(case, NUTSEngine(chains=2, warmup=120, draws=200, jit=True), closed_form=None)
+    """Four standard errors of some 250 draws, about a quarter of the posterior's sd: coarse, but it is quick."""
+    reference = check(case, NUTSEngine(chains=2, warmup=80, draws=130, jit=True), closed_form=None)
     # The standard errors must be small enough for the test to mean something.
-    assert (reference.mean_error < 0.1).all()
+    assert (reference.mean_error < 0.12).all()
     assert (reference.sd_error < 0.15).all()
 
 
@@ -146,45 +148,85 @@ def scales_known(case):
     return CASES[case][1] is FIXED
 
 
-@pytest.mark.parametrize(
-    "likelihood", [Gaussian(), StudentT(), Heteroscedastic(), Categorical(3)], ids=lambda x: x.kind
-)
-@pytest.mark.parametrize("measured", [False, True])
-@pytest.mark.parametrize("scales", [FIXED, (FREE[0], LogGrid(0.05, 1.0, 9))])
+def latent_of(p, target, q):
+    """Vectors of the vectorised sampler as Pyro's latent variables, of network ``c // 3`` the c-th."""
+    drawn = target.draw(q.unsqueeze(0), torch.Generator().manual_seed(0))
+    found = []
+    for c in range(len(q)):
+        g, chain = divmod(c, 3)
+        w = drawn.prior_sd[g, chain, 0] * prior_unit(p)[g].sqrt()
+        found.append(
+            {
+                f"{site}_decentered": (drawn.parameters[i][name][g, chain, 0] - p.centre.parameters[i][name][g]) / w
+                for site, i, name in sites(p)
+            }
+        )
+    return found
+
+
+def pyros_density(p, g, latent, u):
+    """Pyro's log density of latent variables and of `u (2,)`, whose normal distribution functions place the scales."""
+    scales = {}
+    for name, grid, place in zip(
+        ("prior_sd", "noise_sd"), (p.prior_sd, p.noise_sd), torch.special.ndtr(u), strict=True
+    ):
+        low, high = math.log(grid.low), math.log(grid.high)
+        scales[f"log_{name}"] = low + (high - low) * place
+    found = trace(condition(noncentred(p, problem_model(p, g)), data=latent | scales)).get_trace()
+    # A place that is uniform between the ends is a standard normal number before.
+    return found.log_prob_sum() - 0.5 * u.square().sum()
+
+
+DENSITIES = [
+    pytest.param(likelihood, measured, scales, id=f"{likelihood.kind}-{measured}-{name}")
+    for likelihood in (Gaussian(), StudentT(), Heteroscedastic(), Categorical(3))
+    for measured in (False, True)[: 1 + likelihood.has_noise]
+    for name, scales in (("known", FIXED), ("free", (FREE[0], LogGrid(0.05, 1.0, 9))))
+]
+
+
+@pytest.mark.parametrize(("likelihood", "measured", "scales"), DENSITIES)
 def test_density_of_the_vectorised_sampler_is_pyros(likelihood, measured, scales):
-    """Up to a constant, in the same unconstrained variables; with its gradient."""
-    measured = measured and likelihood.has_noise
+    """Up to a constant; with its gradient."""
     p = problem((0, 1), scales, likelihood, members=2, measured=measured, centre=True)
-    target = Target(p, 3, torch.float64)
+    target = Target(p, 3, torch.float64, marginal=False)
     q = torch.randn(6, target.dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     log_prob, gradient = target(q)
-    parameters, prior_sd, _ = target.unpack(q)
-    free = q[:, target.n_parameters :]
-    names = [name for name, grid in zip(("log_prior_sd", "log_noise_sd"), scales, strict=True) if grid.size > 1]
-    names = names if likelihood.has_noise else names[:1]
     constants = []
-    for c in range(6):
-        g = c // 3
-        model = noncentred(p, problem_model(p, g))
-        with seeded(0, p.X):
-            _, potential, _, _ = initialize_model(model)
-        w = prior_sd[c] * prior_unit(p)[g].sqrt()
-        latent = {
-            f"{site}_decentered": (parameters[i][name][c] - p.centre.parameters[i][name][g]) / w
-            for site, i, name in sites(p)
-        }
-        latent |= dict(zip(names, free[c], strict=True))
-        latent = {k: v.detach().requires_grad_() for k, v in latent.items()}
-        energy = potential(latent)
-        constants.append(log_prob[c] + energy.detach())
-        slopes = torch.autograd.grad(energy, list(latent.values()))
-        # The order of parameters in a flat vector is the target's own business: norms do not depend on it.
-        n = len(latent) - len(names)
-        ours, theirs = gradient[c, : target.n_parameters], torch.cat([s.flatten() for s in slopes[:n]])
-        torch.testing.assert_close(ours.norm(), theirs.norm())
-        torch.testing.assert_close(ours.sum(), -theirs.sum())
-        for column, slope in enumerate(slopes[n:]):
-            torch.testing.assert_close(gradient[c, target.n_parameters + column], -slope)
+    for c, latent in enumerate(latent_of(p, target, q)):
+        latent = {k: v.requires_grad_() for k, v in latent.items()}
+        u = q[c, -2:].clone().requires_grad_()
+        density = pyros_density(p, c // 3, latent, u)
+        constants.append(log_prob[c] - density.detach())
+        *slopes, of_u = torch.autograd.grad(density, [*latent.values(), u])
+        theirs = torch.cat([slope.flatten() for slope in slopes])
+        # The order of parameters in a vector is the target's own business: norm and sum do not depend on it.
+        torch.testing.assert_close(gradient[c, :-2].norm(), theirs.norm())
+        torch.testing.assert_close(gradient[c, :-2].sum(), theirs.sum())
+        torch.testing.assert_close(gradient[c, -2:], of_u)
+    torch.testing.assert_close(torch.stack(constants), constants[0].expand(6))
+
+
+@pytest.mark.parametrize("measured", [False, True])
+@pytest.mark.parametrize("scales", [FIXED, (FREE[0], LogGrid(0.05, 1.0, 9))], ids=["known", "free"])
+def test_density_without_the_output_layer_is_pyros_integrated(measured, scales):
+    """Pyro's log density is a quadratic function of the output layer: its integral follows from two derivatives."""
+    p = problem((0, 1), scales, members=2, measured=measured, centre=True)
+    target = Target(p, 3, torch.float64)
+    q = torch.randn(6, target.dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    log_prob, _ = target(q)
+    constants = []
+    for c, latent in enumerate(latent_of(p, target, q)):
+
+        def density(z, c=c, latent=latent):
+            output = {"output.weight_decentered": z[:3].unsqueeze(1), "output.bias_decentered": z[3:]}
+            return pyros_density(p, c // 3, latent | output, q[c, -2:])
+
+        z = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(density(z), z)
+        curvature = -torch.autograd.functional.hessian(density, z)
+        peak = density(z) + 0.5 * slope @ torch.linalg.solve(curvature, slope)
+        constants.append((log_prob[c] - (peak - 0.5 * torch.logdet(curvature))).detach())
     torch.testing.assert_close(torch.stack(constants), constants[0].expand(6))
 
 
@@ -192,7 +234,7 @@ def test_a_wrong_posterior_is_found_out():
     """The comparison has teeth: a prior 30 % narrower is told apart by the short run's errors."""
     layers, scales, _ = CASES["last layer, known scales"]
     p = problem(layers, scales)
-    reference = Moments.of(NUTSEngine(chains=2, warmup=100, draws=200, jit=True).infer(p))
+    reference = Moments.of(NUTSEngine(chains=2, warmup=60, draws=150, jit=True).infer(p))
     wrong = Moments.of(make_engine("conjugate").infer(replace(p, prior_sd=LogGrid.fixed(0.7 * 0.8))))
     found = [
         (away > 4 * error).any()

@@ -35,7 +35,7 @@ def problem(likelihood=None, *, members=1, layers=(1,), noise=NOISE, seed=0):
     return Problem(networks, layers, X, targets, None, LogGrid.fixed(0.8), noise, X, likelihood=likelihood, seed=seed)
 
 
-QUICK = NUTSEngine(chains=2, warmup=20, draws=10)
+QUICK = NUTSEngine(chains=2, warmup=10, draws=10, max_tree_depth=4)
 
 
 def test_draws_of_every_network_and_chain():

@@ -67,21 +67,26 @@ def test_posterior_of_any_batch_is_that_of_its_points(models, kind, batch, q):
 
 @pytest.mark.parametrize("kind", ["one", "two", "measured", "last"])
 def test_joint_posterior_is_the_mixture_of_the_members(models, kind):
-    """Moments from the members' own; large joint posteriors (lazy) agree with small ones (dense)."""
+    """Moments from the members' own and their weights; large joint posteriors (lazy) agree with small ones (dense)."""
     model = models[kind]
     X = rand(40, 2, seed=9)
     with torch.no_grad():
         lazy = model.posterior(X)
         belief = model.member_posterior.evaluate(X)
-        m, members = model.num_outputs, model.members
+        weights = model.mixture_weights
+        m, members = weights.shape
+        # Two fifths for three networks, the rest for one kernel; networks alone where error bars were measured.
+        shares = [1 / 3] * 3 if kind == "measured" else [0.4 / 3] * 3 + [0.6]
+        torch.testing.assert_close(weights, torch.tensor(shares, dtype=torch.float64).expand(m, -1))
         mean = belief.mean.view(m, members, 40)
-        within = belief.covariance(belief).view(m, members, 40, 40).mean(1)
-        between = torch.stack([torch.cov(mean[i].T, correction=0) for i in range(m)])
+        own = belief.covariance(belief).view(m, members, 40, 40)
+        within = [sum(weights[i, j] * own[i, j] for j in range(members)) for i in range(m)]
+        between = [torch.cov(mean[i].T, correction=0, aweights=weights[i]) for i in range(m)]
         shift, scale = zip(*(model.standardisation(i) for i in range(m)), strict=True)
         for i in range(m):
             one = model.posterior(X, output_indices=[i])
             expected = scale[i] ** 2 * (within[i] + between[i])
-            torch.testing.assert_close(one.mean[:, 0], shift[i] + scale[i] * mean[i].mean(0))
+            torch.testing.assert_close(one.mean[:, 0], shift[i] + scale[i] * (weights[i] @ mean[i]))
             torch.testing.assert_close(one.distribution.covariance_matrix, expected)
             torch.testing.assert_close(one.variance[:, 0], lazy.variance[:, i])
             dense = model.posterior(X[:7], output_indices=[i]).distribution.covariance_matrix
@@ -220,7 +225,7 @@ def test_disagreement_of_members_counts_in_the_variance():
     model = PBNN(X, Y, **SMALL)
     test = rand(50, 2, seed=3)
     belief = model.member_posterior.evaluate(test)
-    average = belief.variance().mean(0) * model.standardisation(0)[1] ** 2
+    average = model.mixture_weights[0] @ belief.variance() * model.standardisation(0)[1] ** 2
     excess = model.posterior(test).variance.squeeze(-1) - average
     assert (excess > 0).all()
 

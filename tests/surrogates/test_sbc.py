@@ -81,13 +81,16 @@ def test_uniformity():
 @pytest.mark.parametrize("measured", [False, True])
 def test_closed_forms_at_known_scales(engine, layers, measured):
     """With scales integrated they keep two moments of a mixture, whose places are not uniform: hence known scales."""
-    simulations = simulate(problem(layers, FIXED, measured=measured), X, 2000)
-    assert calibrate(make_engine(engine), simulations).p_value > LEVEL
-    assert calibrate(make_engine(engine), simulations, width=0.7).p_value < 1e-6
+    simulations = simulate(problem(layers, FIXED, measured=measured), X, 1000)
+    posterior = make_engine(engine).infer(simulations.problem)
+    right, narrow = (places(posterior, simulations, width=width) for width in (1.0, 0.7))
+    assert min(map(uniformity, right.values())) > LEVEL / len(right)
+    assert min(map(uniformity, narrow.values())) < 1e-6
 
 
+@pytest.mark.timeout(300)
 def test_hmc():
-    simulations = simulate(problem((0, 1), FREE), X, 320)
+    simulations = simulate(problem((0, 1), FREE), X, 240)
     posterior = make_engine(HMC).infer(simulations.problem)
     right, narrow = (places(posterior, simulations, width=width) for width in (1.0, 0.7))
     assert set(right) == {"f0", "f1", "f2", "prior_sd", "noise_sd"}
@@ -99,7 +102,9 @@ def test_hmc():
 def test_svi_of_a_gaussian_posterior():
     simulations = simulate(problem((1,), FIXED), X, 320)
     engine = make_engine({"kind": "svi", "guide": "multivariate", "steps": 400, "draws": 63})
-    assert calibrate(engine, simulations).p_value > LEVEL
+    found = calibrate(engine, simulations)
+    assert found.converged
+    assert found.p_value > LEVEL
     assert calibrate(engine, simulations, width=0.7).p_value < LEVEL
 
 
