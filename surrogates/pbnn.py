@@ -228,9 +228,9 @@ class PBNN(SavedEnsembleModel):
         converge), ``members`` and ``fit_s``; what the engine reports of itself (`MemberPosterior.report`); and of each
         output ``noise_sd`` and ``prior_sd`` (of the function) in original units, the weights of the groups other than
         the networks trained on the data (``weight_stationary``, ``weight_networks_theory``,
-        ``weight_stationary_theory``, and ``weight_theory``, their sum), and where the engine knows it ``log_evidence`` of those networks (mean over
-        members, standardised units) and ``member_spread`` (its sd over members). With several outputs these carry
-        ``.0``, ``.1`` ...
+        ``weight_stationary_theory``, and ``weight_theory``, the sum of these two), and where the engine knows it
+        ``log_evidence`` of those networks (mean over members, standardised units) and ``member_spread`` (its sd over
+        members). With several outputs these carry ``.0``, ``.1`` ...
         """
         first = self._components[0].result
         found: dict[str, float | str] = {

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from loop.config import CampaignConfig, config_hash, load_config, parse_config, schema_json, to_json
+from loop.config.pretrain import load_pretrain_config
 from loop.config.source import parse
 from loop.errors import ConfigError
 
@@ -36,7 +37,9 @@ beamline:
     motor: {kind: motor, low: -25, high: 25, unit: mm}
 """
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+CONFIGS = [path for path in FILES if not path.name.startswith("pretrain")]
+PRETRAINING = [path for path in FILES if path.name.startswith("pretrain")]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -44,6 +47,11 @@ def test_files_of_the_project_are_valid(path: Path) -> None:
     config = load_config(path)
     assert config.name == path.stem
     assert path.read_text().startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+@pytest.mark.parametrize("path", PRETRAINING, ids=lambda path: path.name)
+def test_pretraining_files_of_the_project_are_valid(path: Path) -> None:
+    assert load_pretrain_config(path).output == "priors/annealing_theory"
 
 
 def test_json_schema_in_the_repository_is_current(project_root: Path) -> None:

@@ -224,7 +224,7 @@ def test_batch_acquisition_with_pending_points_on_the_default_model():
 def test_diagnostics_have_the_groups_weights(models):
     always = {"engine", "converged", "failed", "fit_s", "members"}
     each = {"noise_sd", "prior_sd", "log_evidence", "member_spread", "weight_stationary"}
-    theory = {"weight_networks_theory", "weight_stationary_theory"}
+    theory = {"weight_networks_theory", "weight_stationary_theory", "weight_theory"}
     one, measured = models["one"].diagnostics(), models["measured"].diagnostics()
     assert set(one) == always | each | theory
     assert set(measured) == always | {f"{name}.{i}" for name in each | theory for i in range(2)}
@@ -240,6 +240,7 @@ def test_diagnostics_have_the_groups_weights(models):
         assert measured[f"weight_networks_theory.{i}"] == pytest.approx(float(weights[i, 3:5].sum()))
         assert measured[f"weight_stationary.{i}"] == pytest.approx(float(weights[i, 5]))
         assert measured[f"weight_stationary_theory.{i}"] == pytest.approx(float(weights[i, 6]))
+        assert measured[f"weight_theory.{i}"] == pytest.approx(float(weights[i, 3:5].sum() + weights[i, 6]))
     assert one["converged"] == 1.0
     assert one["failed"] == ""
 

@@ -69,6 +69,6 @@ def test_with_error_bars_a_border_is_not_taken_for_noise():
     # A step, measured at ten points almost without noise.
     at = torch.rand(10, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     values = (at.sum(-1, keepdim=True) > 1).double()
-    blind = PBNN(at, values, seed=0).diagnostics()["noise_sd"]
-    told = PBNN(at, values, torch.full_like(values, 1e-4), seed=0).diagnostics()["noise_sd"]
+    blind = PBNN(at, values, seed=0, stationary=0).diagnostics()["noise_sd"]
+    told = PBNN(at, values, torch.full_like(values, 1e-4), seed=0, stationary=0).diagnostics()["noise_sd"]
     assert told < 0.8 * blind
