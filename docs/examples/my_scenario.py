@@ -23,4 +23,4 @@ class Ageing:
         column = state_columns(self.parameters, states)  # checks names and ranges
         radius = 20.0 + self.growth * (0.5 * column["temperature"] + 0.8 * column["x"])
         particles = spheres(q, radius=radius, polydispersity=0.15, volume_fraction=np.array([0.01]), contrast=1e-5)
-        return particles + flat_background(q, level=0.01)
+        return (particles + flat_background(q, level=0.01)).numpy()

@@ -2,38 +2,38 @@ r"""Porod scattering of smooth surfaces: the matrix's own surface, grain boundar
 
 .. math:: \frac{d\Sigma}{d\Omega}(q) = 2\pi\,\Delta\rho^2\,\frac{S}{V}\,q^{-4}
 
-==================  ======  ==============  ================================
-parameter           unit    valid range     meaning
-==================  ======  ==============  ================================
-specific_surface    1/cm    0 .. 1e8        surface per volume S/V
-contrast            1/Å²    -1e-3 .. 1e-3   SLD step Δρ across the surface
-==================  ======  ==============  ================================
-
-Valid where q times the smallest radius of curvature is well above 1.
+Valid where q times the smallest radius of curvature is well above 1. Parameters, units and ranges: `KERNELS`.
 Source: Porod 1951, doi:10.1007/BF01512792.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike
+import math
+
+from torch import Tensor
 
 from simulators.scattering.arguments import columns, momentum_transfer
+from simulators.scattering.kernel import Kernel, Parameter, SelfTest, Values
+
+_PARAMETERS = (
+    Parameter("specific_surface", "1/cm", 0.0, 1e8, 10.0, "surface per volume S/V"),
+    Parameter("contrast", "1/Å²", -1e-3, 1e-3, 6.7e-5, "SLD step Δρ across the surface"),
+)
 
 
-def porod_surface(q: ArrayLike, *, specific_surface: ArrayLike, contrast: ArrayLike) -> np.ndarray:
-    """Scattering of smooth surfaces; equation, units and ranges at the top of this file.
+def porod_surface(q: Values, *, specific_surface: Values, contrast: Values) -> Tensor:
+    """Scattering of smooth surfaces; equation at the top of this file.
 
     Parameters
     ----------
     q
         ``(k,)`` 1/Å.
     specific_surface, contrast
-        Numbers or ``(n,)``.
+        Numbers or ``(n,)``; units and ranges in `KERNELS`.
 
     Returns
     -------
-    ndarray
+    Tensor
         ``(n, k)`` dΣ/dΩ in 1/cm.
 
     Raises
@@ -42,8 +42,25 @@ def porod_surface(q: ArrayLike, *, specific_surface: ArrayLike, contrast: ArrayL
         If a parameter is out of its range.
     """
     q = momentum_transfer(q)
-    surface, drho = columns(
-        specific_surface=(specific_surface, 0.0, 1e8, "1/cm"), contrast=(contrast, -1e-3, 1e-3, "1/Å²")
-    )
+    surface, drho = columns(q, _PARAMETERS, specific_surface=specific_surface, contrast=contrast)
     # Δρ² q⁻⁴ has no unit (1/Å⁴ · Å⁴), so S/V keeps its 1/cm.
-    return np.asarray(2 * np.pi * drho**2 * surface * q**-4.0)
+    return 2 * math.pi * drho**2 * surface * (q * q) ** -2
+
+
+KERNELS = (
+    Kernel(
+        name="porod_surface",
+        function=porod_surface,
+        parameters=_PARAMETERS,
+        source="doi:10.1007/BF01512792",
+        valid="q times the smallest radius of curvature well above 1",
+        tests=(
+            SelfTest(
+                {"specific_surface": 1e4, "contrast": 1e-5},
+                (0.01, 0.1),
+                (2 * math.pi * 1e4 * 1e-10 * 1e8, 2 * math.pi * 1e4 * 1e-10 * 1e4),
+                "the law by hand",
+            ),
+        ),
+    ),
+)

@@ -49,20 +49,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from simulators.errors import ScenarioError
-from simulators.scattering import (
-    edge_dislocations,
-    flat_background,
-    point_defects,
-    porod_surface,
-    spheres,
-    thermal_diffuse,
-)
 from simulators.scenarios.base import SampleProperties, ScenarioParameter, state_columns
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _K_B = 8.617333e-5  # eV/K
 _ZERO_CELSIUS = 273.15
@@ -161,6 +156,9 @@ class Annealing:
         ParameterError
             If a state lacks a parameter, has an unknown one, or a value out of range.
         """
+        # The kernels bring torch, which takes seconds to import: who only asks for parameters need not wait.
+        from simulators.scattering import flat_background, point_defects, porod_surface, spheres, thermal_diffuse
+
         state = self.microstructure(states)
         deformed = spheres(
             q, radius=state.void_radius, polydispersity=0.25, volume_fraction=state.void_fraction, contrast=_SLD
@@ -185,10 +183,13 @@ class Annealing:
                 correlation_length=6.0,
             )
         fraction = state.recrystallised[:, None]
-        return np.asarray((1 - fraction) * deformed + fraction * recrystallised + rest)
+        mixed = (1 - fraction) * deformed.numpy() + fraction * recrystallised.numpy()
+        return np.asarray(mixed + rest.numpy())
 
 
-def _dislocations(q: np.ndarray, density: np.ndarray) -> np.ndarray:
+def _dislocations(q: np.ndarray, density: np.ndarray) -> Tensor:
+    from simulators.scattering import edge_dislocations
+
     return edge_dislocations(
         q,
         density=density,

@@ -41,7 +41,6 @@ from typing import Literal
 import numpy as np
 
 from simulators.errors import ScenarioError
-from simulators.scattering import spheres, thermal_diffuse
 from simulators.scenarios.base import SampleProperties, ScenarioParameter, state_columns
 
 _K_B = 8.617333e-5  # eV/K
@@ -108,8 +107,11 @@ class ParticleGrowth:
         ParameterError
             If a state lacks a parameter, has an unknown one, or a value out of range.
         """
+        # The kernels bring torch, which takes seconds to import: who only asks for parameters need not wait.
+        from simulators.scattering import spheres, thermal_diffuse
+
         radius, fraction, width = self.particles(states)
         particles = spheres(q, radius=radius, polydispersity=width, volume_fraction=fraction, contrast=_CONTRAST)
         temperature = np.array([float(state["temperature"]) for state in states])
         solvent = thermal_diffuse(q, sld=_SOLVENT_SLD, temperature=temperature, compressibility=1e-9)
-        return np.asarray(particles + solvent)
+        return np.asarray((particles + solvent).numpy())

@@ -3,7 +3,28 @@
 import numpy as np
 import pytest
 
-from simulators.scattering import flat_background, point_defects, porod_surface, spheres, thermal_diffuse
+from simulators import scattering
+
+
+def flat_background(*arguments, **parameters):
+    return scattering.flat_background(*arguments, **parameters).numpy()
+
+
+def point_defects(*arguments, **parameters):
+    return scattering.point_defects(*arguments, **parameters).numpy()
+
+
+def porod_surface(*arguments, **parameters):
+    return scattering.porod_surface(*arguments, **parameters).numpy()
+
+
+def spheres(*arguments, **parameters):
+    return scattering.spheres(*arguments, **parameters).numpy()
+
+
+def thermal_diffuse(*arguments, **parameters):
+    return scattering.thermal_diffuse(*arguments, **parameters).numpy()
+
 
 Q = np.geomspace(0.005, 0.4, 60)
 
