@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +14,16 @@ from surrogates.inference.base import Problem
 from surrogates.inference.choice import Inferred, describe_engine, infer, make_engine
 from surrogates.inference.stationary import Matern
 from surrogates.networks import NetworkEnsemble
+from surrogates.theory_function import TheoryFunction
+from surrogates.theory_kernel import TheoryMatern
 
 NETWORKS, STATIONARY = "networks", "stationary"
 """Kinds of groups."""
+NOTHING, THEORY, SCALED, MOVED = "nothing", "theory", "scaled", "moved"
+"""Camps, by what their groups know: nothing; a theory as it is; its shape, slope and offset integrated; a theory whose
+inputs, slope and offset were fitted (`surrogates.recalibration`)."""
+
+Kernel = Matern | TheoryMatern
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +35,20 @@ class Component:
     networks: NetworkEnsemble
     """``m * members`` networks, output-major; of no account in a stationary group."""
     share: float
-    """Of the mixture, beside the other groups that know the same."""
-    kernel: Matern | None = None
+    """Of the mixture, beside the other groups of the same camp."""
+    kernel: Kernel | None = None
+    """Of a stationary group."""
+    camp: str = NOTHING
     centre: NetworkEnsemble | None = None
-    """Theory: see `Problem.centre`. A group without is ignorant of it."""
+    """Theory of networks: see `Problem.centre`."""
+    cost: Tensor | None = None
+    """``(m,)`` of what was fitted to the theory beforehand, see `recalibrate`; part of the log evidence."""
     inferred: Inferred | None = None
+
+    @property
+    def theory(self) -> TheoryFunction | None:
+        """Prior mean function of a stationary group that knows a theory."""
+        return self.kernel.theory if isinstance(self.kernel, TheoryMatern) else None
 
     @property
     def size(self) -> int:
@@ -56,6 +73,7 @@ class Component:
             networks=self.networks,
             kernel=self.kernel,
             centre=self.centre,
+            mean=self.theory,
             targets=spread(base.targets),
             variances=None if base.variances is None else spread(base.variances),
         )
@@ -74,7 +92,8 @@ class Component:
     def describe(self) -> dict[str, Any]:
         """Return the settings that `restored` needs."""
         engine, failed = describe_engine(self.result.engine), self.result.failed
-        return {"kind": self.kind, "share": self.share, "engine": engine, "failed": failed}
+        found = {"kind": self.kind, "share": self.share, "camp": self.camp, "engine": engine, "failed": failed}
+        return found | {"scaled": isinstance(self.kernel, TheoryMatern) and self.kernel.scaled}
 
     def restored(self, problem: Problem, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> Component:
         """Rebuild what was inferred."""
@@ -85,38 +104,45 @@ class Component:
 def mixture_weights(components: tuple[Component, ...], outputs: int, by_evidence: bool) -> Tensor:
     """Weights ``(outputs, members)`` of all members, in the components' order, summing to 1.
 
-    The groups that know a theory and those that do not are weighed by how probable they make the data: by the evidence
-    of the stationary groups, whose kernels were not trained on the values as the networks were, where there are any.
-    Within these two camps groups have their shares, and members of a group equal parts, or with `by_evidence` parts
-    by their evidence.
+    Camps are weighed by how probable they make the data. Within a camp groups have their shares, and members of a group
+    equal parts, or with `by_evidence` parts by their evidence.
     """
-    like = components[0].result.posterior.noise_variance
+    camps = camp_weights(components, outputs)
     found = []
-    camps = _camps(components, outputs, like)
     for component in components:
-        camp = [c for c in components if (c.centre is None) == (component.centre is None)]
-        share = component.share / sum(c.share for c in camp) * camps[component.centre is not None]
+        fellows = [c for c in components if c.camp == component.camp]
+        share = component.share / sum(c.share for c in fellows) * camps[component.camp]
         shape = (outputs, component.size // outputs)
-        parts = like.new_full(shape, 1 / shape[1])
+        parts = share.new_full(shape, 1 / shape[1])
         if by_evidence:
             parts = torch.softmax(component.result.posterior.summary["log_evidence"].view(shape), -1)
         found.append(share.unsqueeze(-1) * parts)
     return torch.cat(found, -1)
 
 
-def _camps(components: tuple[Component, ...], outputs: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights ``(outputs,)`` of the camp without theory and of the camp with it."""
-    everything, nothing = like.new_ones(outputs), like.new_zeros(outputs)
-    if all(c.centre is None for c in components):
-        return everything, nothing
-    if all(c.centre is not None for c in components):
-        return nothing, everything
-    kinds = {c.kind for c in components}
-    judges = [c for c in components if c.kind == (STATIONARY if STATIONARY in kinds else NETWORKS)]
-    evidence = {c.centre is not None: c.result.posterior.summary.get("log_evidence") for c in judges}
-    ignorant, informed = evidence[False], evidence[True]
-    if ignorant is None or informed is None:
-        return 0.5 * everything, 0.5 * everything
-    both = torch.stack([t.view(outputs, -1).mean(-1) for t in (ignorant, informed)], -1)
-    without, within = torch.softmax(both, -1).unbind(-1)
-    return without, within
+def camp_weights(components: tuple[Component, ...], outputs: int) -> dict[str, Tensor]:
+    """Posterior probability ``(outputs,)`` of each camp; half of the prior's is that of knowing nothing.
+
+    A camp that knows something is judged by its stationary group, where it has one, and that knowing nothing by all its
+    groups. Networks that were trained on the values look better by them than they are: every doubt counts against the
+    theory. Where an engine does not know its evidence, the prior probabilities stay.
+    """
+    names = list(dict.fromkeys(c.camp for c in components))
+    known = all("log_evidence" in c.result.posterior.summary for c in components)
+    scores = []
+    for name in names:
+        prior = math.log(0.5 if name == NOTHING else 0.5 / max(len(names) - 1, 1))
+        camp = [c for c in components if c.camp == name]
+        judges = camp if name == NOTHING else [c for c in camp if c.kind == STATIONARY] or camp
+        # A group without a share is there to be asked.
+        parts = torch.stack([_log_evidence(c, outputs) + math.log(c.share or 1.0) for c in judges])
+        scores.append(parts.logsumexp(0) * known + prior)
+    return dict(zip(names, torch.softmax(torch.stack(scores), 0), strict=True))
+
+
+def _log_evidence(component: Component, outputs: int) -> Tensor:
+    """Logarithm ``(outputs,)`` of a group's evidence; zero where its engine does not know it."""
+    like = component.result.posterior.noise_variance
+    own = component.result.posterior.summary.get("log_evidence", torch.zeros_like(like)).view(outputs, -1)
+    # The cost of what was fitted is that of the best version, which is the first.
+    return own.logsumexp(-1) - math.log(own.shape[-1]) if component.cost is None else own[:, 0] + component.cost

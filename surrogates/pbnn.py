@@ -18,16 +18,15 @@ import torch
 from torch import Tensor
 
 from surrogates.checks import as_options, check_training_data
-from surrogates.components import NETWORKS, STATIONARY, Component
+from surrogates.components import NETWORKS, NOTHING, THEORY, Component
 from surrogates.errors import SurrogateError
-from surrogates.inference.stationary import Matern
-from surrogates.lengthscales import fit_lengthscales
 from surrogates.likelihoods import Categorical, make_likelihood
 from surrogates.model_parts import Mixing
 from surrogates.networks import NetworkEnsemble, chosen_layers, make_architecture, train_map
 from surrogates.pbnn_state import SavedEnsembleModel
 from surrogates.pretrained import PretrainedPrior, as_prior
 from surrogates.priors import LogGrid, WeightPrior
+from surrogates.stationary_groups import informed_groups, stationary_group
 
 PRIOR_SD = LogGrid(0.1, 10.0, 24)
 """Of the function, in standard deviations of the targets."""
@@ -41,7 +40,7 @@ small (the log-normal prior of `GaussianProcess`). Without that presumption a sh
 half the targets' spread as long as points are few, and a campaign measures the same place again and again."""
 
 
-_STATIONARY = 0.6
+_STATIONARY = 0.7
 
 
 class PBNN(SavedEnsembleModel):
@@ -83,7 +82,7 @@ class PBNN(SavedEnsembleModel):
         ``"equal"``, or ``"evidence"``: members weighed by how probable they make the data (engines that know that).
     stationary
         Share of the mixture that a Matérn-5/2 kernel takes in the place of networks, its length scales fitted, all else
-        as for the linearised networks. By default 0.6 with Gaussian noise of unknown size and `inference` ``"auto"``,
+        as for the linearised networks. By default 0.7 with Gaussian noise of unknown size and `inference` ``"auto"``,
         else nothing: beside small measured error bars a stationary kernel takes a sharp border for noise.
     prior
         Theory: a `PretrainedPrior` for the unit cube of `train_X` (`PretrainedPrior.fitted_to`), or the path that one
@@ -187,16 +186,19 @@ class PBNN(SavedEnsembleModel):
             prior=widths,
             epochs=epochs,
             lr=lr,
-        )
-        centres: list[NetworkEnsemble | None] = [None]
-        components = [Component(NETWORKS, trained.to(self._X), 1 - stationary)]
+        ).to(self._X)
+        components = [Component(NETWORKS, trained, 1 - stationary)]
+        values = self._problem_of(Component(NETWORKS, trained.select(slice(0, m)), 1.0))
+        judged = theory is not None and self._likelihood.gaussian
+        if stationary > 0 or judged:
+            # With theory the stationary groups are the judges between the camps, even where they have no share.
+            components.append(stationary_group(values, stationary))
         if theory is not None:
             known = theory.standardised(self._shift, self._scale).first(members).networks.to(self._X)
-            centres.append(known)
-            components.append(Component(NETWORKS, known, 1 - stationary, centre=known))
-        if stationary > 0 or (theory is not None and self._likelihood.gaussian):
-            # With theory the stationary groups are the judges between the camps, even where they have no share.
-            components += [self._stationary(components[0].networks, stationary, centre) for centre in centres]
+            share = min(1 - stationary, 0.5) if judged else 1.0
+            components.append(Component(NETWORKS, known, share, camp=THEORY, centre=known))
+            if judged:
+                components += informed_groups(values, known, 1 - share, seed)
         self._components = tuple(c.infer(self._problem_of(c), inference) for c in components)
         if mixing == "evidence" and "log_evidence" not in self._components[0].result.posterior.summary:
             raise SurrogateError(
@@ -206,15 +208,6 @@ class PBNN(SavedEnsembleModel):
         self._join()
         self._fit_s = time.perf_counter() - began
         self.eval()
-
-    def _stationary(self, networks: NetworkEnsemble, share: float, centre: NetworkEnsemble | None) -> Component:
-        """Return a Matérn kernel for each output, fitted to what theory leaves over."""
-        single = networks.select(slice(0, self.num_outputs))
-        problem = self._problem_of(Component(STATIONARY, single, share, centre=centre))
-        left = problem.targets - problem.prior_mean(self._X)
-        variances = None if problem.variances is None else problem.variances.mT
-        lengthscale = fit_lengthscales(self._X, left.detach().mT, variances)
-        return Component(STATIONARY, single, share, Matern(lengthscale), centre)
 
     @property
     def converged(self) -> bool:
@@ -255,12 +248,12 @@ class PBNN(SavedEnsembleModel):
             start = 0
             for component in self._components:
                 stop = start + component.size // self.num_outputs
-                if component.centre is not None or component.kernel is not None:
-                    name = f"weight_{component.kind}{'' if component.centre is None else '_theory'}{suffix}"
-                    found[name] = float(weights[i, start:stop].sum())
-                if component.centre is not None:
-                    total = float(found.get(f"weight_theory{suffix}", 0.0))
-                    found[f"weight_theory{suffix}"] = total + float(weights[i, start:stop].sum())
+                weight = float(weights[i, start:stop].sum())
+                if component.camp != NOTHING:
+                    found[f"weight_{component.kind}_{component.camp}{suffix}"] = weight
+                    found[f"weight_theory{suffix}"] = float(found.get(f"weight_theory{suffix}", 0.0)) + weight
+                elif component.kernel is not None:
+                    found[f"weight_{component.kind}{suffix}"] = weight
                 start = stop
         return found
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
+from torch import Tensor
 
-from surrogates.components import STATIONARY, Component
+from surrogates.components import STATIONARY, Component, Kernel
 from surrogates.errors import SurrogateError
 from surrogates.inference.conditioning import ConditionedPosterior
 from surrogates.inference.stationary import Matern
 from surrogates.likelihoods import describe_likelihood, make_likelihood
 from surrogates.model import NetworkEnsembleModel
-from surrogates.networks import describe_architecture, make_architecture
+from surrogates.networks import Architecture, describe_architecture, make_architecture
 from surrogates.priors import LogGrid
 from surrogates.storage import named_parameters, read_parameters, read_state, write_state
+from surrogates.theory_function import TheoryFunction
+from surrogates.theory_kernel import TheoryMatern
+
+_THEORY = ("coefficients", "slope", "offset")
+
+
+def _kernel(architecture: Architecture, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Kernel:
+    """Rebuild a stationary group's kernel."""
+    if "slope" not in tensors:
+        return Matern(tensors["lengthscale"])
+    networks = read_parameters("theory", architecture, tensors)
+    theory = TheoryFunction(networks, *(tensors[name] for name in _THEORY))
+    return TheoryMatern(tensors["lengthscale"], theory, settings["scaled"])
 
 
 class SavedEnsembleModel(NetworkEnsembleModel):
@@ -40,6 +55,11 @@ class SavedEnsembleModel(NetworkEnsembleModel):
             tensors |= named_parameters(f"{i}.network", component.networks)
             if component.kernel is not None:
                 tensors[f"{i}.lengthscale"] = component.kernel.lengthscale
+            if component.theory is not None:
+                tensors |= named_parameters(f"{i}.theory", component.theory.networks)
+                tensors |= {f"{i}.{name}": getattr(component.theory, name) for name in _THEORY}
+            if component.cost is not None:
+                tensors[f"{i}.cost"] = component.cost
             if component.centre is not None:
                 tensors |= named_parameters(f"{i}.centre", component.centre)
         settings = {
@@ -90,10 +110,12 @@ class SavedEnsembleModel(NetworkEnsembleModel):
                     own["kind"],
                     read_parameters("network", architecture, mine),
                     own["share"],
-                    Matern(mine["lengthscale"]) if own["kind"] == STATIONARY else None,
+                    _kernel(architecture, mine, own) if own["kind"] == STATIONARY else None,
+                    own["camp"],
                     read_parameters("centre", architecture, mine)
                     if any(k.startswith("centre.") for k in mine)
                     else None,
+                    mine.get("cost"),
                 )
                 state = {k.removeprefix("posterior."): t for k, t in mine.items() if k.startswith("posterior.")}
                 components.append(component.restored(model._problem_of(component), own, state))

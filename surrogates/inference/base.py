@@ -8,7 +8,7 @@ set of draws. Conditioning on more points works for all of them through `surroga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -61,6 +61,9 @@ class Problem:
     `k` of ``k G`` averaged for one."""
     kernel: KernelSource | None = None
     """What takes the networks' place in engines that need no more than a kernel; their tangent kernel if it is None."""
+    mean: Callable[[Tensor], Tensor] | None = None
+    """Prior mean function in the place of the centre's, for closed forms: ``(k, *batch, q)`` at ``(*batch, q, d)``,
+    each of the `k` for ``G / k`` networks in a row."""
     seed: int = 0
     """Of engines that draw."""
 
@@ -69,9 +72,17 @@ class Problem:
         source = self.networks if self.kernel is None else self.kernel
         return source.tangent(X, self.layers)
 
+    @property
+    def has_mean(self) -> bool:
+        """Whether the prior mean is anything but zero."""
+        return self.mean is not None or self.centre is not None
+
     def prior_mean(self, X: Tensor) -> Tensor:
         """Prior mean function ``(G, *batch, q)`` at ``X (*batch, q, d)``, differentiable in X."""
         members = self.targets.shape[0]
+        if self.mean is not None:
+            found = self.mean(X)
+            return found.repeat_interleave(members // len(found), 0)
         if self.centre is None:
             return X.new_zeros(1).expand(members, *X.shape[:-1])
         flat = self.centre(X.reshape(-1, X.shape[-1]))[..., 0]

@@ -39,6 +39,7 @@ def extends(problem: Problem, old: Problem) -> bool:
         problem.networks is old.networks
         and problem.centre is old.centre
         and problem.kernel is old.kernel
+        and problem.mean is old.mean
         and (problem.layers, problem.prior_sd, problem.noise_sd) == (old.layers, old.prior_sd, old.noise_sd)
         and problem.likelihood == old.likelihood
     )

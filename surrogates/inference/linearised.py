@@ -116,7 +116,7 @@ class LinearisedBelief:
         cross = posterior.unit[:, None, None] * flat.kernel(posterior.tangent)
         reduced = cross @ posterior.reduction
         mean = (cross @ posterior.dual.unsqueeze(-1)).reshape(members, *batch)
-        self.mean: Tensor = mean if problem.centre is None else mean + problem.prior_mean(X)
+        self.mean: Tensor = mean + problem.prior_mean(X) if problem.has_mean else mean
         self._explained = (reduced * cross).sum(-1).reshape(members, *batch)
         self._cross = cross.reshape(members, *batch, n)
         self._reduced = reduced.reshape(members, *batch, n)

@@ -23,6 +23,8 @@ class MaternTangent:
 
     scaled: Tensor
     """``(G, *batch, q, d)`` points divided by the length scales."""
+    linear: Tensor | None = None
+    """``(G, *batch, q, k)`` features of a linear kernel of variance 1 each, which is added."""
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -31,7 +33,8 @@ class MaternTangent:
 
     def diagonal(self) -> Tensor:
         """See `Tangent`."""
-        return torch.ones_like(self.scaled[..., 0])
+        one = torch.ones_like(self.scaled[..., 0])
+        return one if self.linear is None else one + self.linear.square().sum(-1)
 
     def kernel(self, other: MaternTangent) -> Tensor:
         """See `Tangent`; Rasmussen & Williams, 2006, equation 4.17."""
@@ -40,11 +43,14 @@ class MaternTangent:
         a, b = a - centre, b - centre
         squared = a.square().sum(-1, keepdim=True) + b.square().sum(-1).unsqueeze(-2) - 2 * a @ b.mT
         r = math.sqrt(5) * squared.clamp_min(_SMALLEST).sqrt()
-        return (1 + r + r.square() / 3) * torch.exp(-r)
+        matern = (1 + r + r.square() / 3) * torch.exp(-r)
+        if self.linear is None or other.linear is None:
+            return matern
+        return matern + self.linear @ other.linear.mT
 
     def map(self, change: Callable[[Tensor], Tensor]) -> MaternTangent:
         """See `Tangent`."""
-        return MaternTangent(change(self.scaled))
+        return MaternTangent(change(self.scaled), None if self.linear is None else change(self.linear))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,5 +67,9 @@ class Matern:
 
     def tangent(self, X: Tensor, layers: Sequence[int] = ()) -> MaternTangent:
         """Points ``(*batch, q, d)`` for each kernel; `layers` says nothing here."""
-        shape = (self.members, *[1] * (X.ndim - 1), X.shape[-1])
-        return MaternTangent(X / self.lengthscale.view(shape))
+        return self.of(X.unsqueeze(0))
+
+    def of(self, points: Tensor, linear: Tensor | None = None) -> MaternTangent:
+        """Points ``(G or 1, *batch, q, d)``, which may differ from kernel to kernel; `linear` see `MaternTangent`."""
+        shape = (self.members, *[1] * (points.ndim - 2), points.shape[-1])
+        return MaternTangent(points / self.lengthscale.view(shape), linear)

@@ -7,7 +7,7 @@ from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.optim import optimize_acqf
 from botorch.sampling import SobolQMCNormalSampler
 
-from surrogates.components import NETWORKS, STATIONARY, mixture_weights
+from surrogates.components import MOVED, NETWORKS, NOTHING, SCALED, STATIONARY, THEORY, mixture_weights
 from surrogates.errors import SurrogateError
 from surrogates.networks import MLP, NetworkEnsemble
 from surrogates.pbnn import PBNN
@@ -46,7 +46,7 @@ def handmade(m):
 
 @pytest.fixture(scope="module")
 def models():
-    """All four groups: one output, two with measured variances."""
+    """All groups: one output, two with measured variances."""
     X, Y = data(m=2)
     options = {"members": 3, "epochs": 40, "prior_sd": LogGrid(0.05, 5.0, 16)}
     return {
@@ -62,14 +62,16 @@ both = pytest.mark.parametrize("kind", ["one", "measured"])
 def test_groups_of_a_model(models, kind):
     model = models[kind]
     m = model.num_outputs
-    plain, informed, kernel, kernel_informed = model.components
-    assert [c.kind for c in model.components] == [NETWORKS, NETWORKS, STATIONARY, STATIONARY]
-    assert [c.centre is None for c in model.components] == [True, False, True, False]
-    assert [c.size for c in model.components] == [3 * m, 2 * m, m, m]
-    assert informed.networks is informed.centre is kernel_informed.centre
+    plain, kernel, informed, kernel_informed, scaled, moved = model.components
+    assert [c.kind for c in model.components] == [NETWORKS, STATIONARY, NETWORKS, *[STATIONARY] * 3]
+    assert [c.camp for c in model.components] == [NOTHING, NOTHING, THEORY, THEORY, SCALED, MOVED]
+    assert [c.size for c in model.components] == [3 * m, m, 2 * m, m, m, 4 * m]
+    assert informed.networks is informed.centre is kernel_informed.theory.networks is scaled.theory.networks
     assert plain.networks is model.networks
-    assert kernel.kernel.lengthscale.shape == kernel_informed.kernel.lengthscale.shape == (m, 2)
-    assert model.mixture_weights.shape == (m, 7)
+    assert kernel.kernel.lengthscale.shape == (m, 2)
+    assert kernel_informed.kernel.lengthscale.shape == scaled.kernel.lengthscale.shape == (m, 3)
+    assert (moved.cost <= 0).all()
+    assert model.mixture_weights.shape == (m, 3 + 1 + 2 + 1 + 1 + 4)
     assert model.members == 3
     # The theory's networks are as pretrained, in this model's standardisation.
     X = rand(5, 2, seed=3)
@@ -225,6 +227,7 @@ def test_diagnostics_have_the_groups_weights(models):
     always = {"engine", "converged", "failed", "fit_s", "members"}
     each = {"noise_sd", "prior_sd", "log_evidence", "member_spread", "weight_stationary"}
     theory = {"weight_networks_theory", "weight_stationary_theory", "weight_theory"}
+    theory |= {"weight_stationary_scaled", "weight_stationary_moved"}
     one, measured = models["one"].diagnostics(), models["measured"].diagnostics()
     assert set(one) == always | each | theory
     assert set(measured) == always | {f"{name}.{i}" for name in each | theory for i in range(2)}
@@ -237,10 +240,12 @@ def test_diagnostics_have_the_groups_weights(models):
     assert networks_alone.mixture_weights.shape == (1, 3)
     weights = models["measured"].mixture_weights
     for i in range(2):
-        assert measured[f"weight_networks_theory.{i}"] == pytest.approx(float(weights[i, 3:5].sum()))
-        assert measured[f"weight_stationary.{i}"] == pytest.approx(float(weights[i, 5]))
+        assert measured[f"weight_stationary.{i}"] == pytest.approx(float(weights[i, 3]))
+        assert measured[f"weight_networks_theory.{i}"] == pytest.approx(float(weights[i, 4:6].sum()))
         assert measured[f"weight_stationary_theory.{i}"] == pytest.approx(float(weights[i, 6]))
-        assert measured[f"weight_theory.{i}"] == pytest.approx(float(weights[i, 3:5].sum() + weights[i, 6]))
+        assert measured[f"weight_stationary_scaled.{i}"] == pytest.approx(float(weights[i, 7]))
+        assert measured[f"weight_stationary_moved.{i}"] == pytest.approx(float(weights[i, 8:].sum()))
+        assert measured[f"weight_theory.{i}"] == pytest.approx(float(weights[i, 4:].sum()))
     assert one["converged"] == 1.0
     assert one["failed"] == ""
 
