@@ -19,7 +19,7 @@ def theory(cube):
 physical = torch.tensor(low) + space * (torch.tensor(high) - torch.tensor(low))
 options = {"input_names": ["temperature", "x"], "low": low, "high": high, "output_names": ["order"], "seed": 1}
 right = pretrain(physical, theory(space), members=4, epochs=100, **options)
-wrong = pretrain(physical, theory(1 - space), members=4, epochs=100, **options)
+wrong = pretrain(physical, theory(space.flip(1)), members=4, epochs=100, **options)
 right.save("order_theory")  # order_theory.safetensors, and the card order_theory.json
 print("on rows that it was not trained on:", {k: round(v, 2) for k, v in right.card["metrics"]["order"].items()})
 
@@ -30,5 +30,5 @@ for name, prior in {"none": None, "right": right, "wrong": wrong}.items():
     prior = None if prior is None else prior.fitted_to(["temperature", "x"], low, high)
     model = PBNN(X, Y, seed=1, members=4, prior=prior)
     error = (model.posterior(test).mean - 0.9 * theory(test) - 0.1).square().mean().sqrt()
-    weight = sum(v for k, v in model.diagnostics().items() if k.endswith("_theory"))
+    weight = model.diagnostics().get("weight_theory", 0.0)
     print(f"theory {name}: weight {weight:.2f}, error {error:.2f}")
