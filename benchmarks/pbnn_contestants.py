@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import warnings
 from collections.abc import Mapping
@@ -22,7 +23,9 @@ from torch import Tensor
 
 import surrogates
 from surrogates.inference.choice import make_engine
+from surrogates.inference.target import prior_unit
 from surrogates.pbnn import PBNN
+from surrogates.priors import LogGrid
 
 GPS = ("gp_default", "gp_matern")
 PEERS = {f"neurobayes_{variant}": variant for variant in ("last", "last2", "first", "full")}
@@ -121,9 +124,10 @@ def fit_peer(data: Data, variant: str, seed: int, steps: int) -> dict[str, Any]:
 def sample_ours(data: Data, variant: str, seed: int, options: Mapping[str, Any]) -> dict[str, Any]:
     """Sample the layers that NeuroBayes samples, on the very trunk that it trained, with our HMC engine as it is.
 
-    One network, so that the draws are of one posterior. ``sample`` is the whole inference: warm-up, draws and the
-    engine's own diagnostics. The priors differ (ours is centred at zero and its width is inferred with the weights,
-    NeuroBayes' is centred at the trunk's weights with width 1), since each side is measured as it is used.
+    One network, so that the draws are of one posterior, and that of NeuroBayes as nearly as we can say it: the weights'
+    prior is centred at the trunk's with width 1 (ours is one number for all chosen layers, in units of the root of a
+    layer's inputs: the geometric mean over the layers; biases have it too). ``sample`` is the whole inference: warm-up,
+    draws and the engine's own diagnostics.
     """
     layers = peer.LAYERS[variant]
     assert layers is not None, "all layers are sampled by no variant of ours here"
@@ -140,6 +144,9 @@ def sample_ours(data: Data, variant: str, seed: int, options: Mapping[str, Any])
         for w, b in trunk
     )
     problem = replace(problem, networks=replace(problem.networks, parameters=parameters))
+    fan_in = math.exp(statistics.fmean(math.log(trunk[i][0].shape[0]) for i in problem.layers))
+    width = math.sqrt(fan_in / float(prior_unit(problem)))
+    problem = replace(problem, centre=problem.networks, prior_sd=LogGrid.fixed(width))
     engine = make_engine({"kind": "hmc", **options})
     seconds: dict[str, float] = {}
     with stopwatch(seconds, "sample"), torch.no_grad():
