@@ -13,6 +13,7 @@ from surrogates.errors import SurrogateError
 from surrogates.inference.base import MemberPosterior, Problem
 from surrogates.inference.diagnose import judged
 from surrogates.inference.draws import DrawsPosterior
+from surrogates.inference.mass import Mass
 from surrogates.inference.sampler import Chains, Sampler, Tuning
 from surrogates.inference.target import Drawn, Target
 from surrogates.networks import Dense, Parameters
@@ -30,8 +31,8 @@ class HMCPosterior(DrawsPosterior):
     """Draws, and where and how the chains go on."""
 
     chains: Mapping[str, Tensor] = field(default_factory=dict)
-    """``position`` ``(G * chains, D)``, ``step`` ``(G, 1)``, ``scale`` ``(G, D)``, ``length`` ``()``, and ``n`` ``()``:
-    the number of points seen."""
+    """``position`` ``(G * chains, D)``, ``step`` ``(G, 1)``, ``scale`` ``(G, D)``, ``directions`` ``(G, D, k)``,
+    ``stretch`` ``(G, k)``, ``length`` ``()``, and ``n`` ``()``: the number of points seen."""
 
     def state(self) -> dict[str, Tensor]:
         """See `MemberPosterior`."""
@@ -46,7 +47,11 @@ class HMCPosterior(DrawsPosterior):
     @property
     def tuning(self) -> Tuning:
         """As warm-up left it."""
-        return Tuning(self.chains["step"], self.chains["scale"], float(self.chains["length"]))
+        # States of before there were directions have none.
+        mass = Mass.diagonal(self.chains["scale"])
+        directions = self.chains.get("directions", mass.directions)
+        mass = replace(mass, directions=directions, stretch=self.chains.get("stretch", mass.stretch))
+        return Tuning(self.chains["step"], mass, float(self.chains["length"]))
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class HMCEngine:
     """Kept of each chain."""
     thin: int = 1
     """Trajectories per kept draw."""
-    max_steps: int = 48
+    max_steps: int = 32
     """Leapfrog steps of the longest trajectory."""
     target_accept: float = 0.8
     spread: float = 0.7
@@ -138,7 +143,9 @@ class HMCEngine:
         state = {
             "position": chains.draws[-1].clone(),
             "step": chains.tuning.step,
-            "scale": chains.tuning.scale,
+            "scale": chains.tuning.mass.scale,
+            "directions": chains.tuning.mass.directions,
+            "stretch": chains.tuning.mass.stretch,
             "length": torch.tensor(chains.tuning.length, dtype=torch.float64),
             "n": torch.tensor(len(problem.X)),
         }

@@ -3,9 +3,7 @@
 The chains of a network share a step size and a mass matrix that are adapted from all of them, so that a hundred
 iterations of warm-up are enough. All chains of all networks move in lockstep: the number of leapfrog steps is drawn
 anew in every iteration around a length that is adapted by the ChEES criterion (Hoffman, Radul & Sountsov, 2021, PMLR
-130:3907). The mass matrix makes positions and gradients equally wide (Seyboldt, Carlson & Carpenter, 2026,
-arXiv:2603.18845): that costs fewer steps than matching positions alone where the density is much narrower in some
-directions than each coordinate on its own.
+130:3907). The mass matrix is a diagonal and a few directions; see `surrogates.inference.mass`.
 """
 
 from __future__ import annotations
@@ -17,13 +15,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from surrogates.inference.mass import MOST_DIRECTIONS, Mass, Window
+
 _DIVERGED = 1000.0
 """Loss of energy beyond which a trajectory has left the density; as Stan has it."""
 _WINDOWS = (0.15, 0.35, 0.65)
 """Fractions of the warm-up after which the mass matrix is estimated anew."""
-_EARLY_STEPS = 10
-"""Largest number of leapfrog steps before the first of them, when each chain has a step of its own: from a wild
-starting point only small ones lead back."""
+_EARLY_STEPS = 12
+"""Largest number of leapfrog steps before the last of them: long trajectories with a mass matrix that does not last
+are not worth it. Before the first, each chain has a step of its own: from a wild start only small ones lead back."""
+_GAIN = 0.05
+"""Of the adaptation of step sizes, as in Stan. With 0.2 it is nearer to the target, but diverges with heavy tails."""
 _CAUTIOUS, _CAUTION = 5, 0.25
 """One trajectory in so many takes steps smaller by this factor: where the density is narrower than it mostly is, chains
 stand still with the step that suits the others."""
@@ -50,9 +52,8 @@ class Tuning:
     """What warm-up finds out."""
 
     step: Tensor
-    """``(G, 1)`` leapfrog step, in units of `scale`; in the beginning ``(G, chains)``."""
-    scale: Tensor
-    """``(G, D)``, inverse square roots of the masses."""
+    """``(G, 1)`` leapfrog step, of whitened positions; in the beginning ``(G, chains)``."""
+    mass: Mass
     length: float
     """Mean length of trajectories: twice that at most."""
 
@@ -84,6 +85,7 @@ class _Move:
     end: Tensor
     """``(G, chains, D)``, accepted or not."""
     velocity: Tensor
+    """``(G, chains, D)``, whitened."""
     accept: Tensor
     """``(G, chains)``."""
     diverged: Tensor
@@ -108,7 +110,7 @@ class _StepSize:
             accept = accept.mean(-1, keepdim=True)
         weight = 1 / (self._t + 10)
         self._error = (1 - weight) * self._error + weight * (self._target - accept)
-        log_step = self._middle - math.sqrt(self._t) / 0.05 * self._error
+        log_step = self._middle - math.sqrt(self._t) / _GAIN * self._error
         weight = self._t**-0.75
         self._average = weight * log_step + (1 - weight) * self._average
         return log_step.exp().clamp(1e-5, 2.0)
@@ -128,7 +130,7 @@ class _Length:
         self._t = 0
 
     def update(self, begin: Tensor, move: _Move, length: float, shortest: float, longest: float) -> float:
-        """Length to try next; `begin`, like all of `move`, in units of the scale."""
+        """Length to try next; `begin`, like all of `move`, whitened."""
         accept = move.accept.unsqueeze(-1)
         finite = torch.isfinite(move.end).all(-1) & torch.isfinite(move.velocity).all(-1)
         end, velocity = (torch.where(finite.unsqueeze(-1), t, 0.0) for t in (move.end, move.velocity))
@@ -153,26 +155,6 @@ class _Length:
         return math.exp(self._average)
 
 
-class _Window:
-    """Spread of positions and of gradients, over iterations and the chains of a group."""
-
-    def __init__(self, like: Tensor) -> None:
-        self._like, self._n = like, 0
-        self._sums = torch.zeros(4, *like.shape, dtype=torch.float64, device=like.device)
-
-    def add(self, point: _Point) -> None:
-        """Take in an iteration."""
-        q, slope = (t.double().unflatten(0, (len(self._like), -1)) for t in (point.q, point.gradient))
-        self._sums += torch.stack([t.mean(1) for t in (q, q.square(), slope, slope.square())])
-        self._n += 1
-
-    def scale(self) -> Tensor:
-        """``(G, D)`` that makes both equally wide."""
-        q, q2, slope, slope2 = self._sums / self._n
-        of_q, of_slope = ((b - a.square()).clamp_min(1e-10) for a, b in ((q, q2), (slope, slope2)))
-        return (of_q / of_slope).pow(0.25).to(self._like)
-
-
 class Sampler:
     """Chains of one density.
 
@@ -186,10 +168,20 @@ class Sampler:
         Largest number of leapfrog steps of a trajectory.
     target_accept
         Acceptance that the step size is adapted to.
+    directions
+        Of the mass matrix, beside its diagonal; at most.
     """
 
-    def __init__(self, density: Density, generator: torch.Generator, *, max_steps: int, target_accept: float) -> None:
-        self._density, self._generator = density, generator
+    def __init__(
+        self,
+        density: Density,
+        generator: torch.Generator,
+        *,
+        max_steps: int,
+        target_accept: float,
+        directions: int = MOST_DIRECTIONS,
+    ) -> None:
+        self._density, self._generator, self._directions = density, generator, directions
         self._max_steps, self._target = max_steps, target_accept
         self._moves = 0
         self.steps = 0
@@ -213,22 +205,24 @@ class Sampler:
         jitter = self._jitter()
         wanted = jitter * tuning.length / float(tuning.step.mean())
         steps = max(1, min(math.ceil(wanted), max_steps))
-        # In the coordinates q, with velocities p in units of the scale.
         cautious = self._moves % _CAUTIOUS == 0
-        pace = tuning.step.unsqueeze(-1) * tuning.scale.unsqueeze(1) * (_CAUTION if cautious else 1.0)
-        pace = pace.expand(-1, chains, -1).reshape(point.q.shape)
-        p = torch.randn(pace.shape, generator=self._generator, dtype=torch.float32).to(pace)
-        energy = point.log_prob - 0.5 * p.square().sum(-1)
-        q = point.q.clone()
-        p.addcmul_(pace, point.gradient, value=0.5)
+        pace = tuning.step * (_CAUTION if cautious else 1.0)
+        pace = pace.unsqueeze(-1).expand(-1, chains, -1)
+        push = tuning.mass.push()
+        p = torch.randn(point.q.shape, generator=self._generator, dtype=torch.float32).to(point.q).view(shape)
+        energy = point.log_prob - 0.5 * p.square().sum(-1).flatten()
+        q, v = point.q.view(shape).clone(), tuning.mass.velocity(p)
+        v.addcmul_(pace, push(point.gradient.view(shape)), value=0.5)
         for i in range(steps):
-            q.addcmul_(pace, p)
+            q.addcmul_(pace, v)
             if i < steps - 1:
-                p.addcmul_(pace, self._density.gradient(q))
+                v.addcmul_(pace, push(self._density.gradient(q.flatten(0, 1)).view(shape)))
+        q = q.flatten(0, 1)
         log_prob, gradient = self._density(q)
-        p.addcmul_(pace, gradient, value=0.5)
+        v.addcmul_(pace, push(gradient.view(shape)), value=0.5)
+        p = tuning.mass.whitened(v)
         self.steps += steps
-        gain = torch.nan_to_num(log_prob - 0.5 * p.square().sum(-1) - energy, nan=-math.inf)
+        gain = torch.nan_to_num(log_prob - 0.5 * p.square().sum(-1).flatten() - energy, nan=-math.inf)
         accept = gain.clamp_max(0.0).exp()
         taken = torch.rand(accept.shape, generator=self._generator, dtype=torch.float64).to(accept) < accept
         row = taken.unsqueeze(-1)
@@ -238,42 +232,49 @@ class Sampler:
             torch.where(row, gradient, point.gradient),
         )
         diverged = (gain < -_DIVERGED).view(shape[:2])
-        return new, _Move(q.view(shape), p.view(shape), accept.view(shape[:2]), diverged, jitter, cautious)
+        return new, _Move(q.view(shape), p, accept.view(shape[:2]), diverged, jitter, cautious)
+
+    def _window(self, q: Tensor, iterations: int) -> Window:
+        groups = self._density.groups
+        return Window(q[:groups], iterations * len(q) // groups, self._directions)
 
     def warm_up(self, q: Tensor, iterations: int) -> tuple[Tensor, Tuning]:
         """Move on from `q` ``(C, D)`` and adapt."""
         groups, dim = self._density.groups, q.shape[-1]
+        chains = len(q) // groups
         ends = [max(round(f * iterations), 1) for f in _WINDOWS]
-        tuning = Tuning(q.new_full((groups, len(q) // groups), 0.05), q.new_ones(groups, dim), 1.0)
+        tuning = Tuning(q.new_full((groups, chains), 0.05), Mass.diagonal(q.new_ones(groups, dim)), 1.0)
         step_size, length = _StepSize(tuning.step, self._target), _Length(tuning.length)
         point = self._begin(q)
-        window = _Window(tuning.scale)
+        window = self._window(q, ends[0])
         for t in range(iterations):
             begin = point.q
-            point, move = self._move(point, tuning, _EARLY_STEPS if t < ends[0] else self._max_steps)
+            allowed = self._max_steps if t >= ends[-1] else min(_EARLY_STEPS, self._max_steps)
+            point, move = self._move(point, tuning, allowed)
             if not move.cautious:
                 tuning = replace(tuning, step=step_size.update(move.accept))
-            if t >= ends[1] and not move.cautious:
-                scale = tuning.scale.unsqueeze(1)
-                shortest = float(tuning.step.mean())
+            if t >= ends[-2] and not move.cautious:
+                shortest, white = float(tuning.step.mean()), tuning.mass.whitened
                 tuning = replace(
                     tuning,
                     length=length.update(
-                        begin.view_as(move.end) / scale,
-                        replace(move, end=move.end / scale),
+                        white(begin.view_as(move.end)),
+                        replace(move, end=white(move.end)),
                         tuning.length,
                         shortest,
                         0.5 * shortest * self._max_steps,
                     ),
                 )
-            window.add(point)
+            window.add(point.q, point.gradient)
             if t + 1 in ends:
-                found = window.scale()
-                # The same step in q, on the geometric mean over the coordinates.
-                change = (tuning.scale / found).log().mean(-1, keepdim=True).exp()
-                step = (step_size.average.median(-1, keepdim=True).values * change).clamp(0.02, 0.5)
-                tuning = replace(tuning, step=step, scale=found)
-                step_size, window = _StepSize(step, self._target), _Window(tuning.scale)
+                mass = window.mass()
+                # The narrower the density, the larger the force: the step follows it.
+                slope = point.gradient.view_as(move.end)
+                before, after = (m.force(slope).square().sum((1, 2)).clamp_min(1e-20) for m in (tuning.mass, mass))
+                step = step_size.average.median(-1, keepdim=True).values * (before / after).sqrt().unsqueeze(-1)
+                tuning = replace(tuning, step=step.nan_to_num(0.02).clamp(0.02, 0.5), mass=mass)
+                step_size = _StepSize(tuning.step, self._target)
+                window = self._window(q, min([end for end in ends if end > t + 1], default=iterations) - t - 1)
         if iterations:
             tuning = replace(tuning, step=step_size.average, length=length.average)
         return point.q, tuning

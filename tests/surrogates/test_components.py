@@ -1,11 +1,12 @@
 """Groups of the mixture: how they and their members are weighed."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from surrogates.components import NETWORKS, STATIONARY, Component, mixture_weights
+from surrogates.components import MOVED, NETWORKS, NOTHING, STATIONARY, THEORY, Component, mixture_weights
 from surrogates.inference.choice import Inferred, make_engine
 from surrogates.inference.stationary import Matern
 from surrogates.networks import MLP, NetworkEnsemble
@@ -31,7 +32,7 @@ def group(kind, share, evidence, *, theory=False, members=2):
     kernel = Matern(torch.ones(members, 2, dtype=D)) if kind == STATIONARY else None
     own = networks(members)
     inferred = Inferred(make_engine("linearised"), Known(evidence, members))
-    return Component(kind, own, share, kernel, centre=own if theory else None, inferred=inferred)
+    return Component(kind, own, share, kernel, THEORY if theory else NOTHING, inferred=inferred)
 
 
 def test_groups_have_their_shares_and_members_equal_parts():
@@ -57,18 +58,41 @@ def four(kernels, informed, *, trained=(0.0, 0.0), pretrained=(0.0, 0.0)):
     )
 
 
-def test_camps_are_weighed_by_the_evidence_of_the_kernels_alone():
-    """Of each output for itself; networks have seen the data, and have no say."""
-    groups = four([0.0, 2.0], [math.log(4), 2.0], trained=(300.0, 300.0), pretrained=(-5.0, -5.0))
+def test_a_theory_is_judged_by_its_kernel_and_knowing_nothing_by_all_its_groups():
+    """Of each output for itself. Trained networks have seen the data, which counts against the theory alone."""
+    groups = four([0.0, 2.0], [math.log(8), 2.0], trained=(math.log(3), 2.0), pretrained=(300.0, 300.0))
     found = mixture_weights(groups, 2, False)
-    expected = torch.tensor([[0.1, 0.4, 0.1, 0.4], [0.25, 0.25, 0.25, 0.25]], dtype=D)
+    # Nothing: (3 + 1) / 2 against 8 / 2; alike, but for the share that the theory's kernel has in its camp.
+    expected = torch.tensor([[1 / 6, 1 / 3, 1 / 6, 1 / 3], [1 / 3, 1 / 6, 1 / 3, 1 / 6]], dtype=D)
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(found.sum(-1), torch.ones(2, dtype=D))
+    flattered = mixture_weights(four([0.0, 2.0], [0.0, 2.0], trained=(40.0, 40.0)), 2, False)
+    assert (flattered[:, [1, 3]] < 1e-15).all()
+
+
+def test_a_group_without_a_share_is_asked_all_the_same():
+    silent = replace(group(STATIONARY, 0.5, [math.log(7), math.log(7)]), share=0.0)
+    groups = (group(NETWORKS, 1.0, [0.0, 0.0]), silent, group(STATIONARY, 1.0, [math.log(8)] * 2, theory=True))
+    torch.testing.assert_close(mixture_weights(groups, 2, False), torch.tensor([[0.5, 0, 0.5]] * 2, dtype=D))
+
+
+def test_what_was_fitted_is_paid_for_by_the_best_version():
+    moved = replace(
+        group(STATIONARY, 1.0, [math.log(10), 70.0]), camp=MOVED, cost=torch.tensor([-math.log(2)], dtype=D)
+    )
+    groups = (group(NETWORKS, 1.0, [0.0]), moved)
+    groups = (replace(groups[0], networks=networks(1)), moved)
+    torch.testing.assert_close(mixture_weights(groups, 1, False), torch.tensor([[1 / 6, 5 / 12, 5 / 12]], dtype=D))
+
+
+def test_half_of_the_prior_is_that_of_knowing_nothing():
+    theory, moved = (group(STATIONARY, 1.0, [0.0], theory=True, members=1) for _ in range(2))
+    groups = (group(NETWORKS, 1.0, [0.0], members=1), theory, replace(moved, camp=MOVED))
+    torch.testing.assert_close(mixture_weights(groups, 1, False), torch.tensor([[0.5, 0.25, 0.25]], dtype=D))
 
 
 def test_camps_without_kernels_are_weighed_by_their_networks():
-    groups = (group(NETWORKS, 1.0, [0.0, 2.0]), group(NETWORKS, 1.0, [1.0, 1.0 + 2 * math.log(9)], theory=True))
-    # One output: the camps' mean evidences differ by log 9.
+    groups = (group(NETWORKS, 1.0, [0.0, 0.0]), group(NETWORKS, 1.0, [0.0, math.log(17)], theory=True))
+    # One output: the camps' mean evidences are as 1 to 9.
     torch.testing.assert_close(mixture_weights(groups, 1, False), torch.tensor([[0.05, 0.05, 0.45, 0.45]], dtype=D))
 
 
@@ -84,7 +108,7 @@ def test_single_camp_has_all_the_weight(theory):
 
 
 def test_extreme_evidence_leaves_finite_weights():
-    found = mixture_weights(four([-5000.0, 0.0], [0.0, -5000.0]), 2, False)
+    found = mixture_weights(four([-5000.0, 0.0], [0.0, -5000.0], trained=(-5000.0, 0.0)), 2, False)
     torch.testing.assert_close(found, torch.tensor([[0, 0.5, 0, 0.5], [0.5, 0, 0.5, 0]], dtype=D))
 
 
