@@ -41,20 +41,13 @@ class Illumination:
         index = np.clip(position.astype(np.int32), 0, _NODES - 2)
         return nodes, index, position - index
 
-    def q_grid(self, n: int) -> np.ndarray:
-        """Return ``(n,)`` logarithmic q in 1/Å that covers all pixels."""
-        low, high = self.q_range
-        return np.geomspace(low, high, n)
-
-    def scattered(self, q: ArrayLike, cross_section: ArrayLike, photons_cm: float) -> np.ndarray:
+    def scattered(self, q: np.ndarray, intensity: np.ndarray, photons_cm: float) -> np.ndarray:
         """Return the expected counts of the sample's scattering, interpolated in log-log.
 
         Parameters
         ----------
-        q
-            ``(k,)`` 1/Å.
-        cross_section
-            ``(k,)`` dΣ/dΩ in 1/cm.
+        q, intensity
+            ``(k,)`` 1/Å and dΣ/dΩ in 1/cm, from `checked_curve`.
         photons_cm
             Incident photons times transmission times thickness in cm.
 
@@ -62,13 +55,7 @@ class Illumination:
         -------
         ndarray
             ``(p,)``.
-
-        Raises
-        ------
-        InstrumentModelError
-            If q does not increase or does not cover the pixels, or dΣ/dΩ is negative or not finite.
         """
-        q, intensity = self._checked(q, cross_section)
         nodes, index, weight = self._table
         floor = np.finfo(np.float64).tiny
         table = np.exp(np.interp(nodes, np.log(q), np.log(np.maximum(intensity, floor))))
@@ -78,24 +65,37 @@ class Illumination:
         counts *= self.weight_sr
         return counts
 
-    def _checked(self, q: ArrayLike, cross_section: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        q = np.asarray(q, dtype=np.float64)
-        intensity = np.asarray(cross_section, dtype=np.float64)
-        if q.ndim != 1 or q.shape != intensity.shape or q.size < 2:
-            raise InstrumentModelError(
-                f"q and cross_section must both be (k,), k > 1, got {q.shape}, {intensity.shape}"
-            )
-        if not (np.all(np.isfinite(q)) and q[0] > 0 and np.all(np.diff(q) > 0)):
-            raise InstrumentModelError("q must be finite, positive and strictly increasing")
-        bad = ~(np.isfinite(intensity) & (intensity >= 0))
-        if bad.any():
-            at = int(np.flatnonzero(bad)[0])
-            raise InstrumentModelError(
-                f"dΣ/dΩ must be finite and not negative, got {intensity[at]} at q = {q[at]:g} 1/Å"
-            )
-        low, high = self.q_range
-        if q[0] > low * (1 + 1e-6) or q[-1] < high * (1 - 1e-6):
-            raise InstrumentModelError(
-                f"q must cover the detector, {low:.6g} to {high:.6g} 1/Å, got {q[0]:.6g} to {q[-1]:.6g}; use q_grid()"
-            )
-        return q, intensity
+
+def checked_curve(q: ArrayLike, cross_section: ArrayLike, needed: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a curve as arrays.
+
+    Parameters
+    ----------
+    q
+        ``(k,)`` 1/Å.
+    cross_section
+        ``(k,)`` dΣ/dΩ in 1/cm.
+    needed
+        Smallest and largest q that it must cover, 1/Å.
+
+    Raises
+    ------
+    InstrumentModelError
+        If q does not increase or does not cover what is needed, or dΣ/dΩ is negative or not finite.
+    """
+    q = np.asarray(q, dtype=np.float64)
+    intensity = np.asarray(cross_section, dtype=np.float64)
+    if q.ndim != 1 or q.shape != intensity.shape or q.size < 2:
+        raise InstrumentModelError(f"q and cross_section must both be (k,), k > 1, got {q.shape}, {intensity.shape}")
+    if not (np.all(np.isfinite(q)) and q[0] > 0 and np.all(np.diff(q) > 0)):
+        raise InstrumentModelError("q must be finite, positive and strictly increasing")
+    bad = ~(np.isfinite(intensity) & (intensity >= 0))
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise InstrumentModelError(f"dΣ/dΩ must be finite and not negative, got {intensity[at]} at q = {q[at]:g} 1/Å")
+    low, high = needed
+    if q[0] > low * (1 + 1e-6) or q[-1] < high * (1 - 1e-6):
+        raise InstrumentModelError(
+            f"q must cover the detector, {low:.6g} to {high:.6g} 1/Å, got {q[0]:.6g} to {q[-1]:.6g}; use q_grid()"
+        )
+    return q, intensity

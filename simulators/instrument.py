@@ -3,16 +3,18 @@ r"""A SAXS beamline's counts, on an absolute scale: from dΣ/dΩ to a detector f
 Expected counts of a pixel in an exposure of t seconds, with :math:`N = \Phi t\,(1+\epsilon)` incident photons:
 
 .. math::
-    \mu = \frac{d\Sigma}{d\Omega}(q)\,N\,T\,d\,\Delta\Omega\,P
-        + T\frac{N}{\Phi}\,(a + s\,(q/q_s)^{-4})\,\frac{\Delta\Omega}{\Delta\Omega_0} + D\,t
+    \mu = N\,T\left[d\,\overline{\frac{d\Sigma}{d\Omega}} + l\left(\frac{d\Sigma}{d\Omega}\right)_{air}\right]
+        \Delta\Omega\,P + T\frac{N}{\Phi}\,(a + s\,(q/q_s)^{-4})\,\frac{\Delta\Omega}{\Delta\Omega_0} + D\,t
 
-T transmission and d thickness of the sample, ΔΩ solid angle (with cos³), P polarisation; a air and window scattering, s
-parasitic scattering of the last slits at q_s = 0.01 1/Å, D dark rate; ε the beam's own fluctuation, which the monitor
-sees too. Counts are Poisson. Behind the beamstop only dark counts, in the gaps between modules -1.
+T transmission and d thickness of the sample, l the path in air (`simulators.air`), ΔΩ solid angle (with cos³), P
+polarisation; a windows' and other flat scattering, s parasitic scattering of the last slits at q_s = 0.01 1/Å, D dark
+rate; ε the beam's own fluctuation, which the monitor sees too. The bar is the mean over the resolution that wavelength
+spread, slits and pixel leave (`simulators.resolution`; a perfect one by default). Pulses closer than the dead time τ
+pile up: μ exp(-μτ/t) are counted. Counts are Poisson (with pile-up a little less wide in truth). Behind the beamstop
+only dark counts, in the gaps between modules -1.
 
 Corrections in this order: Pauw et al. 2017, doi:10.1107/S1600576717015096. Detector: a Pilatus 300K, Henrich et al.
-2009, doi:10.1016/j.nima.2009.03.200. Not modelled here: finite beam size, wavelength spread, dead time below
-saturation.
+2009, Nucl. Instrum. Methods A 607, 247; its dead time: Kraft et al. 2009, J. Synchrotron Rad. 16, 368.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from simulators.air import air_cross_section
 from simulators.detector import PixelGeometry, defect_pixels, gap_rows, pixel_geometry
 from simulators.errors import InstrumentModelError
-from simulators.illumination import Illumination
+from simulators.illumination import Illumination, checked_curve
+from simulators.instrument_settings import InstrumentSettings
+from simulators.resolution import Resolution, Smearing
 from simulators.scenarios.base import SampleProperties
 
 _PARASITIC_Q = 0.01
@@ -45,68 +50,8 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class InstrumentModel:
-    """Flux, geometry and detector of a simulated SAXS beamline; equations at the top of this file."""
-
-    distance_mm: float = 2000.0
-    """Sample to detector."""
-    wavelength_A: float = 1.0  # noqa: N815 - Å
-    pixel_mm: float = 0.172
-    shape: tuple[int, int] = (619, 487)
-    beam_centre_px: tuple[float, float] = (97.3, 71.6)
-    """Row, column; whole numbers are pixel centres. Near a corner, so that a wide q range is covered."""
-    flux_ph_s: float = 1e11
-    """Incident photons per second."""
-    flux_jitter: float = 0.005
-    """Relative standard deviation of the flux from frame to frame; the monitor follows it."""
-    background_per_px_s: float = 0.05
-    """Air and window scattering without a sample, counts per pixel and second on the axis."""
-    parasitic_per_px_s: float = 0.5
-    """Slit scattering at q = 0.01 1/Å, counts per pixel and second; falls as q⁻⁴."""
-    dark_per_px_s: float = 1e-4
-    """Counts per pixel and second without beam (cosmic rays; a photon counter has no read noise)."""
-    beamstop_mm: float = 3.2
-    """Diameter of the round beamstop's shadow on the detector."""
-    polarisation_factor: float = 0.99
-    """1 for a horizontally polarised beam."""
-    module_rows: int = 195
-    gap_px: int = 17
-    n_hot: int = 6
-    """Pixels that fire all the time."""
-    n_dead: int = 12
-    """Pixels that never count."""
-    hot_per_s: float = 2e5
-    """Counts per second of a hot pixel."""
-    defect_seed: int = 0
-    """Where the hot and dead pixels are."""
-    saturation_counts: int = 1_048_575
-    """Largest count a pixel can hold (20 bits)."""
-    monitor_efficiency: float = 1e-4
-    """Monitor counts per incident photon: its reading times `photons_per_monitor_count` is the incident dose."""
-    diode_efficiency: float = 1e-3
-    """Beamstop diode counts per transmitted photon."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no instrument has."""
-        positive = ("distance_mm", "wavelength_A", "pixel_mm", "flux_ph_s", "monitor_efficiency", "diode_efficiency")
-        for name in positive:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise InstrumentModelError(f"{name} must be finite and above 0, got {value!r}")
-        non_negative = ("flux_jitter", "background_per_px_s", "parasitic_per_px_s", "dark_per_px_s", "beamstop_mm")
-        for name in (*non_negative, "gap_px", "n_hot", "n_dead", "hot_per_s"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InstrumentModelError(f"{name} must be finite and not negative, got {value!r}")
-        if len(self.shape) != 2 or min(self.shape) < 1 or self.module_rows < 1:
-            raise InstrumentModelError(f"shape and module_rows must be positive, got {self.shape}, {self.module_rows}")
-        if not 0 < self.saturation_counts < 2**31:
-            raise InstrumentModelError(f"saturation_counts must fit 31 bits, got {self.saturation_counts!r}")
-        if not 0 <= self.polarisation_factor <= 1 or self.flux_jitter > 0.2:
-            raise InstrumentModelError(
-                "polarisation_factor must lie in [0, 1] and flux_jitter in [0, 0.2], "
-                f"got {self.polarisation_factor!r} and {self.flux_jitter!r}"
-            )
+class InstrumentModel(InstrumentSettings):
+    """A simulated SAXS beamline, described by its settings; equations at the top of this file."""
 
     @property
     def photons_per_monitor_count(self) -> float:
@@ -174,8 +119,23 @@ class InstrumentModel:
         return float(usable.min()), float(usable.max())
 
     def q_grid(self, n: int = 300) -> np.ndarray:
-        """Return ``(n,)`` logarithmic q in 1/Å that covers every pixel."""
-        return self._illumination.q_grid(n)
+        """Return ``(n,)`` logarithmic q in 1/Å that covers every pixel, and what smears into it."""
+        return np.geomspace(*self._q_needed, n)
+
+    @property
+    def _q_needed(self) -> tuple[float, float]:
+        return self._illumination.q_range if self._smearing is None else self._smearing.q_range
+
+    @cached_property
+    def resolution(self) -> Resolution:
+        """What wavelength spread, slits and pixel do to q."""
+        names = ("wavelength_A", "distance_mm", "pixel_mm", "wavelength_spread")
+        slits = ("source_slit_mm", "sample_slit_mm", "collimation_mm")
+        return Resolution(**{name: getattr(self, name) for name in (*names, *slits)})
+
+    @cached_property
+    def _smearing(self) -> Smearing | None:
+        return None if self.resolution.perfect else Smearing(self.resolution, *self._illumination.q_range)
 
     @cached_property
     def _lit(self) -> np.ndarray:
@@ -187,11 +147,12 @@ class InstrumentModel:
         geometry, lit = self.geometry, self._lit
         relative = geometry.solid_angle_sr[lit] / (self.pixel_mm / self.distance_mm) ** 2
         parasitic = self.parasitic_per_px_s * (geometry.q[lit] / _PARASITIC_Q) ** -4
-        return Illumination(
-            q=geometry.q[lit],
-            weight_sr=geometry.solid_angle_sr[lit] * geometry.polarisation[lit],
-            background_per_s=(self.background_per_px_s + parasitic) * relative,
-        )
+        weight_sr = geometry.solid_angle_sr[lit] * geometry.polarisation[lit]
+        background = (self.background_per_px_s + parasitic) * relative
+        if self.air_path_mm > 0:
+            photons_cm = self.flux_ph_s * self.air_path_mm / 10
+            background += photons_cm * air_cross_section(geometry.q[lit]) * weight_sr
+        return Illumination(q=geometry.q[lit], weight_sr=weight_sr, background_per_s=background)
 
     def expected(
         self,
@@ -290,10 +251,17 @@ class InstrumentModel:
             return np.full(light.q.shape, dark)
         seconds = exposure_s * flux_factor
         if cross_section is None:
-            return light.background_per_s * seconds + dark
-        if sample is None:
+            counts = light.background_per_s * seconds
+        elif sample is None:
             raise InstrumentModelError("a cross-section needs a sample (thickness and transmission), got None")
-        counts = light.scattered(q, cross_section, self.flux_ph_s * seconds * sample.transmission * sample.thickness_cm)
-        counts += light.background_per_s * (sample.transmission * seconds)
+        else:
+            q, intensity = checked_curve(q, cross_section, self._q_needed)
+            if self._smearing is not None:
+                q, intensity = self._smearing(q, intensity)
+            photons_cm = self.flux_ph_s * seconds * sample.transmission * sample.thickness_cm
+            counts = light.scattered(q, intensity, photons_cm)
+            counts += light.background_per_s * (sample.transmission * seconds)
         counts += dark
+        if self.dead_time_ns > 0:
+            counts *= np.exp(counts * (-1e-9 * self.dead_time_ns / exposure_s))
         return counts

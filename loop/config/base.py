@@ -17,7 +17,7 @@ Unit = Literal[
     "ms", "s", "min", "h",
     "deg", "rad", "mrad",
     "uL", "mL", "uL/min", "mL/min", "mg/mL", "mol/L", "mmol/L", "umol/L",
-    "wt%", "at%", "vol%", "pH",
+    "wt%", "at%", "vol%", "pH", "dpa",
     "Pa", "kPa", "MPa", "bar", "N", "mT", "T", "V", "mV", "A", "mA", "eV", "keV", "Hz",
 ]  # fmt: skip
 """Units that a parameter may have. Nothing is converted: a unit says what a number means, and must be its device's."""

@@ -74,6 +74,14 @@ class Instrument(Section):
     """Distance from sample to detector, mm."""
     wavelength_A: Positive | None = None  # noqa: N815
     """Wavelength, Å."""
+    wavelength_spread: Annotated[float, Field(ge=0, le=0.2)] | None = None
+    """Full width at half maximum of the wavelength over the wavelength; smears q."""
+    source_slit_mm: NotNegative | None = None
+    """Diameter of the slit that defines the source, mm; smears q."""
+    sample_slit_mm: NotNegative | None = None
+    """Diameter of the beam at the sample, mm; smears q."""
+    collimation_mm: Positive | None = None
+    """Distance between the two slits, mm."""
     pixel_mm: Positive | None = None
     """Edge of a (square) pixel, mm."""
     shape: Annotated[tuple[Count, Count], Field(strict=False)] | None = None
@@ -86,6 +94,8 @@ class Instrument(Section):
     """Relative standard deviation of the flux from frame to frame."""
     background_per_px_s: NotNegative | None = None
     """Air and window scattering without a sample, counts per pixel and second on the axis."""
+    air_path_mm: NotNegative | None = None
+    """Air in the beam's path, mm, whose scattering comes on top."""
     parasitic_per_px_s: NotNegative | None = None
     """Slit scattering at q = 0.01 1/Å, counts per pixel and second."""
     dark_per_px_s: NotNegative | None = None
@@ -106,6 +116,8 @@ class Instrument(Section):
     """Counts per second of a hot pixel."""
     defect_seed: Whole | None = None
     """Seed of the places of hot and dead pixels."""
+    dead_time_ns: NotNegative | None = None
+    """Time after a photon in which a pixel counts no other, ns: pulses pile up."""
     saturation_counts: Annotated[int, Field(gt=0, lt=2**31)] | None = None
     """Largest count that a pixel can hold."""
     monitor_efficiency: Positive | None = None

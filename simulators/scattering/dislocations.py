@@ -13,7 +13,7 @@ The two brackets are the exact transforms of a field screened as :math:`e^{-r/R_
 scattering falls as q (screened dipoles are neutral), above 1/r_0 exponentially.
 
 Edge components only: a screw dislocation has no dilatation. Kinematic. Parameters, units and ranges: `KERNELS`.
-Sources: Levine & Thomson 1997, doi:10.1107/S0108767397005989 (scattering by dislocations in general); Cai et al. 2006,
+Sources: Levine & Thomson 1997, Acta Cryst. A 53, 590 (scattering by dislocations in general); Cai et al. 2006,
 doi:10.1016/j.jmps.2005.09.005 (non-singular core).
 """
 
@@ -113,7 +113,7 @@ KERNELS = (
         name="edge_dislocations",
         function=edge_dislocations,
         parameters=_PARAMETERS,
-        source="doi:10.1107/S0108767397005989",
+        source="Levine & Thomson 1997, Acta Cryst. A 53, 590",
         valid="kinematic; edge components of straight lines in random directions; q below some 2/r_0",
         tests=(
             SelfTest(

@@ -8,8 +8,7 @@ of the mean scattering length in the displaced volume. Clustering adds an Ornste
 ξ.
 
 Valid well below the first Bragg peak (q < 0.5 1/Å). Parameters, units and ranges: `KERNELS`. Sources: Krivoglaz 1996,
-X-Ray and Neutron Diffraction in Nonideal Crystals, doi:10.1007/978-3-642-74291-0; Ornstein-Zernike form as in
-sasmodels' ``lorentz``.
+X-Ray and Neutron Diffraction in Nonideal Crystals (Springer); Ornstein-Zernike form as in sasmodels' ``lorentz``.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ KERNELS = (
         name="point_defects",
         function=point_defects,
         parameters=_PARAMETERS,
-        source="doi:10.1007/978-3-642-74291-0",
+        source="Krivoglaz 1996, X-Ray and Neutron Diffraction in Nonideal Crystals (Springer)",
         valid="well below the first Bragg peak, q < 0.5 1/Å",
         tests=(
             SelfTest(

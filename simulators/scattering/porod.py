@@ -3,7 +3,7 @@ r"""Porod scattering of smooth surfaces: the matrix's own surface, grain boundar
 .. math:: \frac{d\Sigma}{d\Omega}(q) = 2\pi\,\Delta\rho^2\,\frac{S}{V}\,q^{-4}
 
 Valid where q times the smallest radius of curvature is well above 1. Parameters, units and ranges: `KERNELS`.
-Source: Porod 1951, doi:10.1007/BF01512792.
+Source: Porod 1951, Kolloid-Z. 124, 83.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ KERNELS = (
         name="porod_surface",
         function=porod_surface,
         parameters=_PARAMETERS,
-        source="doi:10.1007/BF01512792",
+        source="Porod 1951, Kolloid-Z. 124, 83",
         valid="q times the smallest radius of curvature well above 1",
         tests=(
             SelfTest(

@@ -4,8 +4,8 @@ With k = 1/p² and θ = R p² (mean R, relative width p)
 
 .. math:: E[R^m e^{itR}] = \theta^m \frac{\Gamma(k+m)}{\Gamma(k)} (1-it\theta)^{-(k+m)}
 
-(Kotlarchyk & Chen 1983, doi:10.1063/1.446055, after Aragón & Pecora 1976, doi:10.1063/1.432528). A sphere's amplitude
-is :math:`4\pi S(qR)/q^3` with :math:`S(x) = \sin x - x\cos x`; a product of two is
+(Kotlarchyk & Chen 1983, doi:10.1063/1.446055, after Aragón & Pecora 1976, J. Chem. Phys. 64, 2395). A sphere's
+amplitude is :math:`4\pi S(qR)/q^3` with :math:`S(x) = \sin x - x\cos x`; a product of two is
 
 .. math:: 2 S(A) S(B) = \cos\delta - \cos\sigma - \sigma\sin\sigma + \delta\sin\delta + AB(\cos\delta+\cos\sigma),
           \quad \sigma = A+B,\; \delta = B-A

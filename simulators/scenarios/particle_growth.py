@@ -24,7 +24,7 @@ temperature  °C    15 .. 60    temperature of the synthesis
 k_25 = 1.2e-3 1/s, E = 0.60 eV (58 kJ/mol), R_n = 15 Å, φ_∞ = 0.6 %. Silica in ethanol and water: Δρ = 1.0e-5 1/Å²;
 the solvent's own fluctuations (κ_T = 1e-9 1/Pa, ρ0 = 8e-6 1/Å²). Capillary of 1.5 mm, µ = 2.3 1/cm at 12.4 keV.
 Hydrolysis and condensation of the first order, Arrhenius rates: Chen et al. 1996, Ind. Eng. Chem. Res. 35, 4487; the
-synthesis itself: Stöber et al. 1968, doi:10.1016/0021-9797(68)90272-5. The numbers are of the order found there, for
+synthesis itself: Stöber et al. 1968, J. Colloid Interface Sci. 26, 62. The numbers are of the order found there, for
 small particles.
 
 ``variant="theory"``: no induction time, an activation energy a quarter too small, a final size that does not depend

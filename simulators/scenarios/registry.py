@@ -15,6 +15,8 @@ ENTRY_POINT_GROUP = "beamloop.simulator"
 
 BUILT_IN = {
     "annealing": "simulators.scenarios.annealing:Annealing",
+    "composition_wafer": "simulators.scenarios.composition_wafer:CompositionWafer",
+    "irradiation_dose": "simulators.scenarios.irradiation_dose:IrradiationDose",
     "particle_growth": "simulators.scenarios.particle_growth:ParticleGrowth",
 }
 
@@ -31,8 +33,8 @@ def make_scenario(kind: str, **options: Any) -> Scenario:
     Parameters
     ----------
     kind
-        ``"annealing"``, ``"particle_growth"``, the name of an entry point in the group ``beamloop.simulator``, or
-        ``"module:Name"`` for a class or function of your own.
+        ``"annealing"``, ``"composition_wafer"``, ``"irradiation_dose"``, ``"particle_growth"``, the name of an entry
+        point in the group ``beamloop.simulator``, or ``"module:Name"`` for a class or function of your own.
     **options
         Handed to the scenario's constructor.
 

@@ -38,7 +38,7 @@ def plugin(tmp_path, monkeypatch):
 
 
 def test_every_known_kind_can_be_made_and_keeps_the_protocol():
-    assert {"annealing", "particle_growth"} <= set(scenario_kinds())
+    assert {"annealing", "composition_wafer", "irradiation_dose", "particle_growth"} <= set(scenario_kinds())
     for kind in registry.BUILT_IN:
         scenario = make_scenario(kind)
         assert isinstance(scenario, Scenario)
@@ -62,7 +62,7 @@ def test_entry_point(plugin, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("anealing", {}, "no scenario 'anealing'; known: annealing, particle_growth"),
+        ("anealing", {}, "no scenario 'anealing'; known: annealing, composition_wafer"),
         ("annealing", {"widht": 3}, "accepted: variant, boundary_width_c"),
         ("no_such_module:X", {}, "module 'no_such_module' cannot be imported"),
         ("my_sample:Nothing", {}, "my_sample has no 'Nothing'"),
