@@ -123,9 +123,10 @@ def mixture_weights(components: tuple[Component, ...], outputs: int, by_evidence
 def camp_weights(components: tuple[Component, ...], outputs: int) -> dict[str, Tensor]:
     """Posterior probability ``(outputs,)`` of each camp; half of the prior's is that of knowing nothing.
 
-    A camp that knows something is judged by its stationary group, where it has one, and that knowing nothing by all its
-    groups. Networks that were trained on the values look better by them than they are: every doubt counts against the
-    theory. Where an engine does not know its evidence, the prior probabilities stay.
+    A camp is judged by its stationary group. Where that has no share, and with it no part in what the mixture predicts,
+    knowing nothing is judged by all its groups: networks that were trained on the values look better by them than they
+    are, so that every doubt counts against the theory. Where an engine does not know its evidence, the prior
+    probabilities stay.
     """
     names = list(dict.fromkeys(c.camp for c in components))
     known = all("log_evidence" in c.result.posterior.summary for c in components)
@@ -133,7 +134,7 @@ def camp_weights(components: tuple[Component, ...], outputs: int) -> dict[str, T
     for name in names:
         prior = math.log(0.5 if name == NOTHING else 0.5 / max(len(names) - 1, 1))
         camp = [c for c in components if c.camp == name]
-        judges = camp if name == NOTHING else [c for c in camp if c.kind == STATIONARY] or camp
+        judges = [c for c in camp if c.kind == STATIONARY and (c.share > 0 or name != NOTHING)] or camp
         # A group without a share is there to be asked.
         parts = torch.stack([_log_evidence(c, outputs) + math.log(c.share or 1.0) for c in judges])
         scores.append(parts.logsumexp(0) * known + prior)

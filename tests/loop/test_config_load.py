@@ -38,8 +38,9 @@ beamline:
 """
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
-CONFIGS = [path for path in FILES if not path.name.startswith("pretrain")]
 PRETRAINING = [path for path in FILES if path.name.startswith("pretrain")]
+DATA_SETS = [path for path in FILES if path.name.startswith("saxs")]
+CONFIGS = [path for path in FILES if path not in [*PRETRAINING, *DATA_SETS]]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
