@@ -103,6 +103,28 @@ def pretrain(
 
 
 @app.command()
+def simulate(
+    context: typer.Context,
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe (YAML).", show_default=False)],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the data set (default: datasets/NAME)."),
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes; the numbers do not depend on it.")] = 1,
+    ray: Annotated[bool, typer.Option("--ray", help="Let Ray run the workers.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a data set that is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a data set of simulated curves; one that is not complete is gone on with."""
+    with failures(context.obj):
+        from loop.commands import simulate as commands
+
+        code = commands.simulate(recipe, overrides or (), out=out, workers=workers, ray=ray, force=force, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@app.command()
 def report(context: typer.Context, campaign: CampaignFolder) -> None:
     """Write the report of a campaign as it stands."""
     session = context.obj

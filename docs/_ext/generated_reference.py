@@ -20,7 +20,7 @@ ERROR_MODULES = {
         "instruments.reduction_bins",
         "instruments.rundata",
     ),
-    "simulators": ("simulators.errors",),
+    "simulators": ("simulators.errors", "simulators.datasets.errors"),
     "surrogates": ("surrogates.errors",),
 }
 

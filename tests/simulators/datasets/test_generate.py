@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -181,6 +182,17 @@ def test_the_projects_recipes_are_valid(path: Path) -> None:
     found = Recipe.from_yaml(path)
     assert found.name == path.stem
     assert set(found.families) <= set(FAMILIES)
+
+
+def test_the_pages_recipe_is_made_and_read_as_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "howto" / "simulate.md").read_text(encoding="utf-8")
+    (recipe_text,) = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("r.yaml").write_text(recipe_text, encoding="utf-8")
+    found = Recipe.from_yaml("r.yaml")
+    generate(found.model_copy(update={"curves": 40}), "datasets/try")
+    exec(compile(code, "simulate.md", "exec"), {})  # noqa: S102 - our own page
 
 
 @pytest.mark.parametrize(
