@@ -124,6 +124,67 @@ def simulate(
     raise typer.Exit(code)
 
 
+train = typer.Typer(no_args_is_help=True, help="Train a model that ships with no campaign.")
+app.add_typer(train, name="train")
+
+
+@train.command("saxs")
+def train_saxs(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Training file (YAML).", show_default=False)],
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a classifier that is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train the classifier of SAXS curves on a data set."""
+    with failures(context.obj):
+        from loop.commands import train as commands
+
+        code = commands.train_saxs(config, overrides or (), force=force, quiet=quiet)
+    raise typer.Exit(code)
+
+
+@app.command()
+def classify(
+    context: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Columns of text, canSAS XML, NXcanSAS, Nika HDF5, Parquet.", show_default=False
+        ),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Classifier (default: $BEAMLOOP_CLASSIFIER, or ours).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    figure: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the curves.")] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="About 30 good curves of the instrument, which novelty then refers to."),
+    ] = None,
+    unit: Annotated[str | None, typer.Option(metavar="1/A|1/nm", help="Of q, whatever the files say.")] = None,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave out rows without a number or an error bar above 0.")
+    ] = False,
+    alpha: Annotated[float, typer.Option(help="Share of false alarms of novelty.")] = 0.05,
+) -> None:
+    """Tell which defect measured curves show, how sure that is, and which are unlike training."""
+    with failures(context.obj):
+        from loop.commands import classify as commands
+
+        code = commands.classify(
+            files,
+            model=model,
+            as_json=as_json,
+            figure=figure,
+            calibrate=calibrate,
+            unit=unit,
+            skip_bad_rows=skip_bad_rows,
+            alpha=alpha,
+        )
+    raise typer.Exit(code)
+
+
 @app.command()
 def report(context: typer.Context, campaign: CampaignFolder) -> None:
     """Write the report of a campaign as it stands."""

@@ -261,6 +261,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_commands_shown_exist() -> None:
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    known |= {group.name or group.typer_instance.info.name for group in app.registered_groups if group.typer_instance}
     shown = {
         (page.name, command)
         for page in (ROOT / "README.md", *PAGES)

@@ -25,8 +25,8 @@ MIN_POINTS = 4
 """Fewer points are no curve."""
 _FLATTEN = 3
 """Power of q that takes most of the fall out of a curve."""
-_MIN_COVERED = 0.5
-"""Share of a bin's width that must be measured."""
+_MIN_COVERED = 0.4
+"""Share of a bin's width that must be measured: half of the first bin lies within points that begin at its centre."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class QGrid:
     @cached_property
     def q(self) -> Floats:
         """Centres ``(points,)``, 1/Å."""
-        return np.geomspace(self.q_min, self.q_max, self.points)
+        return np.geomspace(self.q_min, self.q_max, self.points, dtype=np.float64)
 
     @cached_property
     def log_edges(self) -> Floats:
         """Natural logarithm of the bins' edges ``(points + 1,)``."""
         step = math.log(self.q_max / self.q_min) / (self.points - 1)
-        return math.log(self.q_min) + step * (np.arange(self.points + 1) - 0.5)
+        return math.log(self.q_min) + step * (np.arange(self.points + 1, dtype=np.float64) - 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def check_curves(q: ArrayLike, intensity: ArrayLike, sigma: ArrayLike, where: st
         fewer than `MIN_POINTS` points, or shapes differ. The message names the first row (from 1) that is wrong.
     """
     try:
-        x, i, s = (np.asarray(values, dtype=np.float64) for values in (q, intensity, sigma))
+        x, i, s = (np.array(values, dtype=np.float64) for values in (q, intensity, sigma))
     except (TypeError, ValueError) as error:
         raise SurrogateError(f"{where}: q, intensity and sigma must be numbers ({error})") from error
     i, s = np.atleast_2d(i), np.atleast_2d(s)
@@ -180,14 +180,14 @@ def rebin(q: ArrayLike, intensity: ArrayLike, sigma: ArrayLike, grid: QGrid, whe
     Raises
     ------
     SurrogateError
-        As `check_curves`; also if fewer than `MIN_POINTS` bins are measured.
+        As `check_curves`; also if q lies outside the grid. A curve that covers few bins of it, or not one, is legal.
     """
     x, i, s = check_curves(q, intensity, sigma, where)
     matrix, measured = rebinning(x, grid)
-    if measured.sum() < MIN_POINTS:
+    if x[-1] < math.exp(grid.log_edges[0]) or x[0] > math.exp(grid.log_edges[-1]):
         raise SurrogateError(
-            f"{where}: q from {x[0]:g} to {x[-1]:g} 1/Å ({len(x)} points) covers {measured.sum()} of {grid.points} "
-            f"bins between {grid.q_min:g} and {grid.q_max:g} 1/Å, at least {MIN_POINTS} are needed; is q in 1/Å?"
+            f"{where}: q from {x[0]:g} to {x[-1]:g} 1/Å lies outside the {grid.q_min:g} to {grid.q_max:g} 1/Å that are "
+            "looked at; is q in 1/Å?"
         )
     return GriddedCurves(
         np.where(measured, i @ matrix.T, 0.0),

@@ -41,7 +41,8 @@ def level_and_precision(curves: GriddedCurves, scale: Scale) -> tuple[Floats, Fl
     if scale == "relative":
         snr = np.square(curves.intensity / curves.sigma)
         weight = np.where(curves.measured, (snr + 1e-6) / (snr + 1), 0.0)
-        level = level - (level * weight).sum(1, keepdims=True) / weight.sum(1, keepdims=True)
+        total = np.maximum(weight.sum(1, keepdims=True), 1e-300)
+        level = level - (level * weight).sum(1, keepdims=True) / total
     return np.where(curves.measured, level, 0.0), np.where(curves.measured, precision, 0.0)
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from loop.config import CampaignConfig, config_hash, load_config, parse_config, schema_json, to_json
 from loop.config.pretrain import load_pretrain_config
 from loop.config.source import parse
+from loop.config.train import load_train_config
 from loop.errors import ConfigError
 
 DEMO = """\
@@ -39,8 +40,9 @@ beamline:
 
 FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 PRETRAINING = [path for path in FILES if path.name.startswith("pretrain")]
-DATA_SETS = [path for path in FILES if path.name.startswith("saxs")]
-CONFIGS = [path for path in FILES if path not in [*PRETRAINING, *DATA_SETS]]
+DATA_SETS = [path for path in FILES if path.name.startswith("saxs")]  # tests/simulators/datasets has these
+TRAINING = [path for path in FILES if path.name.startswith("train")]
+CONFIGS = [path for path in FILES if path not in [*PRETRAINING, *DATA_SETS, *TRAINING]]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -53,6 +55,11 @@ def test_files_of_the_project_are_valid(path: Path) -> None:
 @pytest.mark.parametrize("path", PRETRAINING, ids=lambda path: path.name)
 def test_pretraining_files_of_the_project_are_valid(path: Path) -> None:
     assert load_pretrain_config(path).output == "priors/annealing_theory"
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
+def test_training_files_of_the_project_are_valid(path: Path) -> None:
+    assert load_train_config(path).data == "datasets/saxs_train"
 
 
 def test_json_schema_in_the_repository_is_current(project_root: Path) -> None:

@@ -61,7 +61,7 @@ def test_what_was_not_measured_is_masked_not_extrapolated():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda q, i, s: (q[::-1], i, s), "row 2: q must be greater than in the row before, got 0.4"),
+        (lambda q, i, s: (q[::-1], i, s), "row 2: q must be greater than in the row before, got 0.396133"),
         (lambda q, i, s: (q[:3], i[:3], s[:3]), "at least 4 points, this one has 3"),
         (lambda q, i, s: (q, i, np.where(np.arange(10) == 4, 0, s)), "row 5: sigma must be greater than 0, got 0"),
         (lambda q, i, s: (q, np.where(np.arange(10) == 6, np.nan, i), s), "row 7: intensity must be a finite number"),
@@ -69,7 +69,7 @@ def test_what_was_not_measured_is_masked_not_extrapolated():
         (lambda q, i, s: (q - q[0], i, s), "row 1: q must be greater than 0, got 0"),
         (lambda q, i, s: (q, i[:5], s), "expected q \\(k,\\)"),
         (lambda q, i, s: (["a"] * 10, i, s), "must be numbers"),
-        (lambda q, i, s: (10 * q + 10, i, s), "covers 0 of 128"),
+        (lambda q, i, s: (10 * q + 10, i, s), "lies outside the 0.003 to 0.5"),
     ],
 )
 def test_bad_curves_get_one_line_with_file_and_row(change, message):
@@ -159,3 +159,11 @@ def test_gridded_curves_join_and_split():
     again = GriddedCurves.joined([curves[:1], curves[1:]])
     np.testing.assert_array_equal(again.intensity, curves.intensity)
     assert len(again) == 2
+
+
+def test_narrow_curves_are_legal_and_have_finite_channels():
+    q = np.linspace(0.105, 0.106, 12)
+    for narrow in (q, np.linspace(0.1, 0.12, 12)):
+        got = rebin(narrow, np.ones(12), np.ones(12), GRID)
+        assert got.measured.sum() < 6
+        assert np.isfinite(level_and_precision(got, "relative")[0]).all()
