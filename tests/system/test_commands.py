@@ -82,8 +82,8 @@ def test_a_wrong_campaign_file_and_a_used_folder_are_told_in_one_message(beamloo
 
 
 def test_signals_pause_a_campaign_that_can_be_resumed(beamloop, tmp_path, config_text, read_record):
-    # A tenth of real time: a point takes long enough to be interrupted.
-    (tmp_path / "c.yaml").write_text(config_text.replace("time_scale: 0.0", "time_scale: 0.1"))
+    # A fifth of real time: a point takes long enough to be interrupted.
+    (tmp_path / "c.yaml").write_text(config_text.replace("time_scale: 0.0", "time_scale: 0.2"))
     folder = tmp_path / "campaign"
     process = beamloop("run", "c.yaml", "--out", folder)
     wait_for_outcomes(folder, 2, process)
