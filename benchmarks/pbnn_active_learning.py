@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import json
 import math
 import time
@@ -35,7 +34,7 @@ import numpy as np
 import torch
 from botorch.models.model import Model
 from datasets import Table, load
-from pbnn_tasks import fingerprint
+from pbnn_tasks import fingerprint, versions
 from torch import Tensor
 
 import surrogates
@@ -160,7 +159,7 @@ def settings_of(table: Table, method: str, seed: int, options: dict[str, Any], s
         "options": options if "pbnn" in method else {},
         "plan": [START, stop, BATCH, CANDIDATES, TEST_SHARE, list(CHECKPOINTS)],
         "code": CODE if "pbnn" in method else "",
-        "versions": {name: importlib.metadata.version(name) for name in ("beamloop", "torch", "botorch", "gpytorch")},
+        "versions": versions("beamloop", "torch", "botorch", "gpytorch"),
     }
 
 

@@ -21,11 +21,11 @@ import json
 import platform
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from pbnn_tasks import versions
 
 from surrogates.inference.base import Problem
 from surrogates.inference.calibration import places, simulate, uniformity
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="JSON lines: append what is finished, skip what is there")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    versions = {name: version(name) for name in ("torch", "pyro-ppl")} | {"python": platform.python_version()}
+    used = versions("torch", "pyro-ppl") | {"python": platform.python_version()}
     network: dict[str, Any] = {"hidden": (3, 3), "n": 6}
     done: list[dict[str, Any]] = []
     if arguments.results and arguments.results.exists():
@@ -137,7 +137,7 @@ def main() -> None:
         setting = json.loads(json.dumps({"name": name, **asdict(case), **network, "simulations": simulations}))
         row = next((row for row in done if all(row.get(k) == v for k, v in setting.items())), None)
         if row is None:
-            row = {**setting, **calibrate(case, simulations, **network), "versions": versions}
+            row = {**setting, **calibrate(case, simulations, **network), "versions": used}
             if arguments.results:
                 with arguments.results.open("a") as file:
                     file.write(json.dumps(row) + "\n")

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import json
 import math
 import time
@@ -29,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from offline import conclude
+from pbnn_tasks import versions
 from pbnn_transfer_tasks import TASKS, Task, Theory
 from torch import Tensor
 
@@ -165,7 +165,7 @@ class Cells:
 def run_task(name: str, arguments: argparse.Namespace, cells: Cells) -> dict[str, Any] | None:
     """Run a task, print its tables, return its part of the summary."""
     network = json.loads(arguments.network) if arguments.network else None
-    versions = {p: importlib.metadata.version(p) for p in ("torch", "botorch", "gpytorch")}
+    used = versions("torch", "botorch", "gpytorch")
     table: dict[tuple[str, int], list[dict[str, float]]] = {}
     for split in range(arguments.splits):
         task = TASKS[name](arguments.data, split, arguments.quick)
@@ -197,7 +197,7 @@ def run_task(name: str, arguments: argparse.Namespace, cells: Cells) -> dict[str
                         "select": arguments.select,
                         "network": network,
                         "quick": arguments.quick,
-                        "versions": versions,
+                        "versions": used,
                     }
                     cell = cells.get(key)
                     if cell is None or arguments.select == "variance":

@@ -194,14 +194,10 @@ def _read_table(path: Path) -> list[tuple[str, Columns]]:
 
 
 def _read_sasdata(path: Path) -> list[tuple[str, Columns]]:
-    try:
-        import logging
+    import logging
 
-        from sasdata.dataloader.loader import Loader
-    except ImportError as error:
-        raise CurveFileError(
-            f"{path}: to read this format, install sasdata (pip install beamloop[beamline])"
-        ) from error
+    from sasdata.dataloader.loader import Loader
+
     quiet = logging.getLogger("sasdata")
     level = quiet.level
     quiet.setLevel(logging.CRITICAL)

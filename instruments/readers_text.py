@@ -90,8 +90,9 @@ def _divide(lines: list[str]) -> tuple[list[str], list[tuple[int, list[float]]],
         if text and (at - start == 1 or not goes_on):
             start = at
     rows = rows[start:]
+    taken = set(rows)
     body = [(i + 1, list(parsed[i] or ())) for i in rows]
-    broken = [(i + 1, lines[i]) for i in range(rows[0], rows[-1]) if i not in set(rows) and _is_content(lines[i])]
+    broken = [(i + 1, lines[i]) for i in range(rows[0], rows[-1]) if i not in taken and _is_content(lines[i])]
     return lines[: rows[0]], body, broken
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from surrogates.errors import SurrogateError
 from surrogates.likelihoods import Likelihood
 from surrogates.networks import MLP, NetworkEnsemble, describe_architecture, make_architecture
-from surrogates.storage import named_parameters, read_parameters, read_state, write_state
+from surrogates.storage import named_parameters, read_parameters, read_state, without_suffix, write_state
 
 FORMAT = "beamloop-prior"
 VERSION = 1
@@ -232,9 +232,7 @@ class PretrainedPrior:
         SurrogateError
             If a file is missing, broken, or not a prior.
         """
-        path = Path(path)
-        if path.suffix in (".json", ".safetensors"):
-            path = path.with_suffix("")
+        path = without_suffix(path)
         tensors, settings = read_state(path)
         if not isinstance(settings, dict) or settings.get("format") != FORMAT:
             raise SurrogateError(f"{path}.json is not the card of a pretrained prior (`beamloop pretrain` writes one)")

@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from surrogates.likelihoods import Gaussian
 from surrogates.networks import NetworkEnsemble, make_architecture
 from surrogates.pretrained import PretrainedPrior
 from surrogates.priors import LogGrid, WeightPrior
+from surrogates.storage import versions
 
 NETWORK: Mapping[str, Any] = {"kind": "mlp", "hidden": [64, 32, 16, 8], "activation": "tanh"}
 """That of `PBNN` without a prior. A model with a prior has the prior's architecture in its members without theory too:
@@ -139,7 +139,7 @@ def pretrain(
         "lr": lr,
         "noise_sd": noise_sd,
         "seed": seed,
-        "versions": {"beamloop": version("beamloop"), "torch": torch.__version__},
+        "versions": versions(),
     }
     return PretrainedPrior(
         trained, tuple(input_names), tuple(output_names), lower, upper, shift, scale, width, noise, card

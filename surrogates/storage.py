@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,23 @@ from torch import Tensor
 from surrogates.errors import SurrogateError
 from surrogates.networks import Architecture, NetworkEnsemble
 
+_SUFFIXES = (".safetensors", ".json")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a model's numbers depend on."""
+    return {name: version(name) for name in ("beamloop", "torch", "numpy")}
+
+
+def without_suffix(path: str | Path) -> Path:
+    """Return the path that was saved to, where one of its two files was named."""
+    path = Path(path)
+    return path.with_suffix("") if path.suffix in _SUFFIXES else path
+
 
 def _paths(path: Path) -> tuple[Path, Path]:
-    return path.with_name(path.name + ".safetensors"), path.with_name(path.name + ".json")
+    tensor_file, settings_file = (path.with_name(path.name + suffix) for suffix in _SUFFIXES)
+    return tensor_file, settings_file
 
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> None:

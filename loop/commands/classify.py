@@ -26,10 +26,16 @@ _SHIPPED = Path(__file__).parents[2] / "configs" / "models" / "saxs"
 class _Result:
     """One curve and what is believed of it."""
 
-    name: str
+    read: ReadCurve
     notes: tuple[str, ...]
+    """Of the file, and of what was done here."""
     found: Classification
     """Of this curve alone."""
+
+    @property
+    def name(self) -> str:
+        """File, and which curve of it."""
+        return self.read.name
 
 
 def classify(
@@ -67,7 +73,7 @@ def classify(
     if figure is not None and results:
         from loop.report.classes import draw
 
-        draw(figure, [c for c in curves if c.name in {r.name for r in results}], [r.found for r in results], alpha)
+        draw(figure, [r.read for r in results], [r.found for r in results], alpha)
     return ExitCode.BAD_INPUT if refused or also_refused else ExitCode.DONE
 
 
@@ -142,12 +148,12 @@ def _classified(classifier: SaxsClassifier, curves: Sequence[ReadCurve]) -> tupl
         except SurrogateError as error:
             refused.append(str(error))
             continue
-        kept.append((read.name, notes))
+        kept.append((read, notes))
         parts.append(part)
     if not parts:
         return [], refused
     found = classifier.classify(GriddedCurves.joined(parts))
-    results = [_Result(name, notes, found.row(i)) for i, (name, notes) in enumerate(kept)]
+    results = [_Result(read, notes, found.row(i)) for i, (read, notes) in enumerate(kept)]
     return results, refused
 
 

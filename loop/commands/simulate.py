@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from loop.commands.pace import Pace
 from loop.exitcodes import ExitCode
 
 _MIN_STEP_S = 2.0
@@ -37,7 +37,7 @@ def simulate(
     )
     if not quiet:
         kept = f", {report.kept:,} of them there already" if report.kept else ""
-        print(f"{manifest['curves']:,} curves{kept}; {time.perf_counter() - report.began:.0f} s")
+        print(f"{manifest['curves']:,} curves{kept}; {report.pace.seconds:.0f} s")
         for label, (name, count) in enumerate(manifest["families"].items()):
             print(f"  {label}  {name}: {count:,}")
         print(f"Data set: {folder} (numbers: SHA-256 {manifest['data_sha256'][:16]}...)")
@@ -45,10 +45,10 @@ def simulate(
 
 
 class _Progress:
-    """Lines of progress, not too many of them."""
+    """What was made, and what was there before."""
 
     def __init__(self) -> None:
-        self.began = self._last = time.perf_counter()
+        self.pace = Pace(_MIN_STEP_S)
         self.kept = 0
         self._made = self._seen = 0
 
@@ -57,9 +57,5 @@ class _Progress:
         step, self._seen = curves - self._seen, curves
         self.kept += step if kept else 0
         self._made += 0 if kept else step
-        now = time.perf_counter()
-        if now - self._last < _MIN_STEP_S or curves == total:
-            return
-        self._last = now
-        left = f", {(total - curves) * (now - self.began) / self._made:.0f} s left" if self._made else ""
-        print(f"{curves:,} of {total:,} curves{left}", flush=True)
+        if curves < total and self.pace.due():
+            print(f"{curves:,} of {total:,} curves{self.pace.left(self._made, total - curves)}", flush=True)

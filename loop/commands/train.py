@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from loop.commands.pace import Pace
 from loop.errors import BeamloopError
 from loop.exitcodes import ExitCode
 
@@ -64,30 +64,20 @@ def train_saxs(path: Path, overrides: Sequence[str], *, force: bool, quiet: bool
         "recipe_sha256": data.recipe.hash,
         "date": date.today().isoformat(),
     }
-    report = _Progress()
+    pace = Pace(_MIN_STEP_S)
+
+    def report(step: int, steps: int, loss: float) -> None:
+        if pace.due() or step == steps:
+            print(f"step {step:,} of {steps:,}: loss {loss:.3f}{pace.left(step, steps - step)}", flush=True)
+
     model = SaxsClassifier.train(
-        batches(), data.labels, training, description=description, progress=None if quiet else report.step
+        batches(), data.labels, training, description=description, progress=None if quiet else report
     )
     model.save(output)
     if not quiet:
         _show(model.card)
         print(f"Classifier: {output}.safetensors and {output.name}.json; beamloop classify FILE... --model {output}")
     return ExitCode.DONE
-
-
-class _Progress:
-    """Lines of progress, not too many of them."""
-
-    def __init__(self) -> None:
-        self._began = self._last = time.perf_counter()
-
-    def step(self, step: int, steps: int, loss: float) -> None:
-        now = time.perf_counter()
-        if now - self._last < _MIN_STEP_S and step < steps:
-            return
-        self._last = now
-        left = (steps - step) * (now - self._began) / step
-        print(f"step {step:,} of {steps:,}: loss {loss:.3f}, {left:.0f} s left", flush=True)
 
 
 def _show(card: Any) -> None:

@@ -28,8 +28,9 @@ def _flat(low: float, high: float) -> Uniform:
     return Uniform(kind="uniform", low=low, high=high)
 
 
-def _one(kernel: str, parameters: dict[str, float | str]) -> list[Contribution]:
-    return [Contribution(kernel=kernel, parameters=parameters)]
+def _one(kernel: str, *same: str, **others: float | str) -> list[Contribution]:
+    """One kernel; `same` are parameters of its that the family has by the same name."""
+    return [Contribution(kernel=kernel, parameters={**dict(zip(same, same, strict=True)), **others})]
 
 
 MATRIX = StandAlone(
@@ -44,13 +45,10 @@ MATRIX = StandAlone(
         "flat": _log(0.01, 0.1),
     },
     contributions=[
-        *_one("porod_surface", {"specific_surface": "surface", "contrast": "sld"}),
-        *_one(
-            "spheres",
-            {"radius": "coarse_radius", "volume_fraction": "coarse_fraction", "contrast": "sld", "polydispersity": 0.3},
-        ),
-        *_one("thermal_diffuse", {"sld": "sld", "temperature": "temperature", "compressibility": "compressibility"}),
-        *_one("flat_background", {"level": "flat"}),
+        *_one("porod_surface", specific_surface="surface", contrast="sld"),
+        *_one("spheres", radius="coarse_radius", volume_fraction="coarse_fraction", contrast="sld", polydispersity=0.3),
+        *_one("thermal_diffuse", "sld", "temperature", "compressibility"),
+        *_one("flat_background", level="flat"),
     ],
 )
 
@@ -62,29 +60,13 @@ _VOIDS = Family(
         "polydispersity": _flat(0.1, 0.4),
         "volume_fraction": _log(3e-7, 5e-3),
     },
-    contributions=_one(
-        "spheres",
-        {
-            "radius": "radius",
-            "polydispersity": "polydispersity",
-            "volume_fraction": "volume_fraction",
-            "contrast": "sld",
-        },
-    ),
+    contributions=_one("spheres", "radius", "polydispersity", "volume_fraction", contrast="sld"),
 )
 _EDGES = Family(
     description="edge dislocations in random directions",
     parameters={"density": _log(1e14, 1e16), "outer_cutoff": _log(300.0, 1500.0), "core_radius": _flat(2.0, 5.0)},
     contributions=_one(
-        "edge_dislocations",
-        {
-            "density": "density",
-            "sld": "sld",
-            "burgers": 2.55,
-            "poisson_ratio": 0.34,
-            "outer_cutoff": "outer_cutoff",
-            "core_radius": "core_radius",
-        },
+        "edge_dislocations", "density", "sld", "outer_cutoff", "core_radius", burgers=2.55, poisson_ratio=0.34
     ),
 )
 _POINTS = Family(
@@ -98,15 +80,13 @@ _POINTS = Family(
     },
     contributions=_one(
         "point_defects",
-        {
-            "number_density": 0.086,
-            "concentration": "concentration",
-            "delta_b": "delta_b",
-            "mean_b": 7.9e-4,
-            "size_effect": "size_effect",
-            "cluster_strength": "cluster_strength",
-            "correlation_length": "correlation_length",
-        },
+        "concentration",
+        "delta_b",
+        "size_effect",
+        "cluster_strength",
+        "correlation_length",
+        number_density=0.086,
+        mean_b=0.00079,
     ),
 )
 
@@ -121,16 +101,7 @@ _CRACKS = Family(
         "polydispersity": _flat(0.2, 0.5),
         "volume_fraction": _log(3e-7, 1e-3),
     },
-    contributions=_one(
-        "cracks",
-        {
-            "radius": "radius",
-            "aspect_ratio": "aspect_ratio",
-            "polydispersity": "polydispersity",
-            "volume_fraction": "volume_fraction",
-            "contrast": "sld",
-        },
-    ),
+    contributions=_one("cracks", "radius", "aspect_ratio", "polydispersity", "volume_fraction", contrast="sld"),
 )
 _PRECIPITATES = Family(
     description="precipitates inside zones that have given up their solute",
@@ -143,15 +114,7 @@ _PRECIPITATES = Family(
         "excess": _log(8e-6, 2e-5),
     },
     contributions=_one(
-        "precipitates",
-        {
-            "radius": "radius",
-            "polydispersity": "polydispersity",
-            "zone_ratio": "zone_ratio",
-            "depletion": "depletion",
-            "volume_fraction": "volume_fraction",
-            "contrast": "excess",
-        },
+        "precipitates", "radius", "polydispersity", "zone_ratio", "depletion", "volume_fraction", contrast="excess"
     ),
 )
 _LOOPS = Family(
@@ -164,15 +127,13 @@ _LOOPS = Family(
     },
     contributions=_one(
         "dislocation_loops",
-        {
-            "number_density": "number_density",
-            "radius": "radius",
-            "polydispersity": "polydispersity",
-            "sld": "sld",
-            "burgers": 2.087,
-            "poisson_ratio": 0.34,
-            "core_radius": "core_radius",
-        },
+        "number_density",
+        "radius",
+        "polydispersity",
+        "sld",
+        "core_radius",
+        burgers=2.087,
+        poisson_ratio=0.34,
     ),
 )
 _LATTICE = Family(
@@ -187,15 +148,13 @@ _LATTICE = Family(
     },
     contributions=_one(
         "cavity_lattice",
-        {
-            "radius": "radius",
-            "polydispersity": "polydispersity",
-            "spacing_ratio": "spacing_ratio",
-            "displacement": "displacement",
-            "domain_size": "domain_size",
-            "occupancy": "occupancy",
-            "contrast": "sld",
-        },
+        "radius",
+        "polydispersity",
+        "spacing_ratio",
+        "displacement",
+        "domain_size",
+        "occupancy",
+        contrast="sld",
     ),
 )
 _FILMS = Family(
@@ -208,14 +167,7 @@ _FILMS = Family(
         "excess": _log(1e-5, 5e-5),
     },
     contributions=_one(
-        "grain_boundary_films",
-        {
-            "specific_area": "specific_area",
-            "thickness": "thickness",
-            "polydispersity": "polydispersity",
-            "facet_radius": "facet_radius",
-            "contrast": "excess",
-        },
+        "grain_boundary_films", "specific_area", "thickness", "polydispersity", "facet_radius", contrast="excess"
     ),
 )
 _FRACTAL = Family(
@@ -229,14 +181,12 @@ _FRACTAL = Family(
     },
     contributions=_one(
         "fractal_pores",
-        {
-            "radius": "radius",
-            "polydispersity": "polydispersity",
-            "fractal_dimension": "fractal_dimension",
-            "cluster_size": "cluster_size",
-            "volume_fraction": "volume_fraction",
-            "contrast": "sld",
-        },
+        "radius",
+        "polydispersity",
+        "fractal_dimension",
+        "cluster_size",
+        "volume_fraction",
+        contrast="sld",
     ),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -68,12 +69,17 @@ class InstrumentReference:
         found = np.where(curves.measured.sum(1) < MIN_BINS, STRANGEST, found)
         return found / max(np.quantile(self.known, 0.95), 1e-9), conformal_p(self.known, found)
 
-    def _distances(self, channels: Floats, measured: np.ndarray) -> Floats:
-        """``(n, m)`` mean squared differences over the bins that either has."""
+    @cached_property
+    def _sd(self) -> Floats:
+        """``(2, points)`` of level and precision among the good curves."""
         count = np.maximum(self.measured.sum(0), 1)
         mean = self.channels.sum(1) / count
         variance = (np.square(self.channels - mean[:, None]) * self.measured).sum(1) / count
-        sd = np.maximum(np.sqrt(variance), _MIN_SD)
+        return np.maximum(np.sqrt(variance), _MIN_SD)
+
+    def _distances(self, channels: Floats, measured: np.ndarray) -> Floats:
+        """``(n, m)`` mean squared differences over the bins that either has."""
+        sd = self._sd
         result = np.empty((channels.shape[1], len(self.measured)))
         for j, (own, mask) in enumerate(zip(np.moveaxis(self.channels, 1, 0), self.measured, strict=True)):
             squared = np.square((channels - own[:, None]) / sd[:, None]).mean(0)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,9 +21,10 @@ from surrogates.saxs.data import Batch, check_labels, collected, halves
 from surrogates.saxs.features import Encoder
 from surrogates.saxs.instrument import InstrumentReference
 from surrogates.saxs.laplace import last_layer_posterior
-from surrogates.saxs.novelty import SCORES, FeatureModel, NoveltyDetector, information, raw_scores
+from surrogates.saxs.novelty import FeatureModel, NoveltyDetector, information, raw_scores
 from surrogates.saxs.shape import ShapeModel
 from surrogates.saxs.training import Progress, Training, train_trunks
+from surrogates.storage import versions
 
 __all__ = ["Batch", "Classification", "SaxsClassifier"]
 
@@ -144,7 +145,7 @@ class SaxsClassifier:
         judged, others = halves(curves, labels, held)
         logits = _logits(posterior, _features(networks, encoder, judged[0]))
         temperature = metrics.best_temperature(logits, torch.from_numpy(judged[1]))
-        raw = _raw_scores(models, posterior, temperature, encoder, others[0])
+        raw = np.concatenate([b.raw for b in _beliefs(models, posterior, temperature, encoder, others[0])])
         detector = NoveltyDetector.calibrate(*models, raw, information(others[0]))
         made = cls(tuple(classes), training.grid, encoder, posterior, temperature, detector, {})
         found = made.classify(judged[0])
@@ -155,7 +156,7 @@ class SaxsClassifier:
             "temperature": temperature,
             "seconds": round(time.perf_counter() - began, 1),
             "limits": saving.LIMITS,
-            "versions": saving.versions(),
+            "versions": versions(),
         }
         return replace(made, card=card)
 
@@ -171,20 +172,13 @@ class SaxsClassifier:
     @torch.no_grad()
     def classify(self, curves: GriddedCurves) -> Classification:
         """Classify curves on the classifier's grid (`gridded`)."""
-        parts = [self._classify(curves[i : i + _CHUNK]) for i in range(0, max(len(curves), 1), _CHUNK)]
-        rest = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Classification(self.classes, *rest)
-
-    def _classify(self, curves: GriddedCurves) -> tuple[Floats, ...]:
-        X = self.encoder(curves)
-        h = _seen(self.posterior.networks, X)
-        p, total, aleatoric = _uncertainty(self.posterior, h, self.temperature)
-        epistemic = np.clip(total - aleatoric, 0.0, None)
-        raw = raw_scores(self.detector.shape, self.detector.features, curves, X, h, total, epistemic)
-        scaled, novelty, p_value = self.detector(raw, information(curves), curves.measured.sum(1))
+        models = self.detector.shape, self.detector.features
+        parts = _beliefs(models, self.posterior, self.temperature, self.encoder, curves)
+        p, epistemic, aleatoric, raw = (np.concatenate(column) for column in zip(*parts, strict=True))
+        scores, novelty, p_value = self.detector(raw, information(curves), curves.measured.sum(1))
         if self.reference is not None:
             novelty, p_value = self.reference(curves)
-        return p, epistemic, aleatoric, novelty, scaled, p_value
+        return Classification(self.classes, p, epistemic, aleatoric, novelty, scores, p_value)
 
     def recalibrated(self, curves: GriddedCurves) -> Self:
         """Return a classifier whose novelty refers to good curves of one instrument (about 30) instead of to training.
@@ -239,19 +233,34 @@ def _uncertainty(posterior: DrawsPosterior, h: Tensor, temperature: float) -> tu
     return p.double().numpy(), entropy(p).double().numpy(), entropy(drawn).mean(0).double().numpy()
 
 
+class _Beliefs(NamedTuple):
+    """Of some curves."""
+
+    probability: Floats
+    """``(n, classes)``."""
+    epistemic: Floats
+    """``(n,)``."""
+    aleatoric: Floats
+    """``(n,)``."""
+    raw: Floats
+    """``(n, scores)`` of `raw_scores`."""
+
+
 @torch.no_grad()
-def _raw_scores(
+def _beliefs(
     models: tuple[ShapeModel, FeatureModel],
     posterior: DrawsPosterior,
     temperature: float,
     encoder: Encoder,
     curves: GriddedCurves,
-) -> Floats:
-    found = [np.zeros((0, len(SCORES)))]
-    for start in range(0, len(curves), _CHUNK):
+) -> list[_Beliefs]:
+    """Return what is believed of curves, in chunks; one of no curves where there are none."""
+    found = []
+    for start in range(0, max(len(curves), 1), _CHUNK):
         part = curves[start : start + _CHUNK]
         X = encoder(part)
         h = _seen(posterior.networks, X)
-        _, total, aleatoric = _uncertainty(posterior, h, temperature)
-        found.append(raw_scores(*models, part, X, h, total, np.clip(total - aleatoric, 0.0, None)))
-    return np.concatenate(found)
+        p, total, aleatoric = _uncertainty(posterior, h, temperature)
+        epistemic = np.clip(total - aleatoric, 0.0, None)
+        found.append(_Beliefs(p, epistemic, aleatoric, raw_scores(*models, part, X, h, total, epistemic)))
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from surrogates.saxs.curves import QGrid
 from surrogates.saxs.features import CHANNELS, Encoder
 from surrogates.saxs.instrument import InstrumentReference
 from surrogates.saxs.novelty import NoveltyDetector
-from surrogates.storage import named_parameters, read_parameters, read_state, write_state
+from surrogates.storage import named_parameters, read_parameters, read_state, without_suffix, write_state
 
 if TYPE_CHECKING:
     from surrogates.saxs.model import SaxsClassifier
@@ -37,22 +36,6 @@ LIMITS = [
 def plain(settings: Any) -> dict[str, Any]:
     """Return a dataclass as JSON values."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
-
-
-def versions() -> dict[str, str]:
-    """Return versions of what results depend on."""
-    found = {}
-    for name in ("beamloop", "torch", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def without_suffix(path: Path) -> Path:
-    """Return the path that `write` was given, if a file of it is named."""
-    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
 
 
 def write(model: SaxsClassifier, path: Path) -> None:

@@ -143,6 +143,8 @@ def test_a_picture() -> None:
     files = [f"good/{i:02d}.dat" for i in range(5)]
     assert beamloop("classify", *files, "--model", "models/small", "--figure", "f.png").exit_code == 0
     assert Path("f.png").stat().st_size > 10_000
+    # The same file twice is drawn twice.
+    assert beamloop("classify", files[0], *files, "--model", "models/small", "--figure", "f.png").exit_code == 0
     refused = beamloop("classify", *files, "--model", "models/small", "--figure", "nowhere/f.png")
     assert "nowhere/f.png: cannot be written" in refused.stderr
 

@@ -12,11 +12,14 @@ from ophyd import Device
 from instruments.devices.positioners import SimulatedMotor, TemperatureStage
 from instruments.quality import QualityGate
 from instruments.reduction import Reducer
-from loop.config import beamline, data, load_config
+from loop.config import beamline, data, load_config, train
 from loop.config.base import Section
 from loop.wording import symbol
 from simulators.instrument import InstrumentModel
 from simulators.scenarios import make_scenario
+from surrogates.saxs.augment import Augmentation
+from surrogates.saxs.curves import QGrid
+from surrogates.saxs.training import Training
 
 
 def parameters(factory: Callable[..., Any]) -> set[str]:
@@ -40,6 +43,26 @@ def parameters(factory: Callable[..., Any]) -> set[str]:
 )
 def test_same_options(section: type[Section], configured: Callable[..., Any], of_the_code: set[str]) -> None:
     assert set(section.model_fields) == set(inspect.signature(configured).parameters) - of_the_code
+
+
+@pytest.mark.parametrize(
+    ("section", "configured", "of_the_code"),
+    [
+        (train.TrainingAugmentation, Augmentation, set()),
+        (train.TrainingGrid, QGrid, {"max_gap"}),
+        (train.TrainConfig, Training, {"kernel", "pool", "start", "shape_middle"}),
+    ],
+)
+def test_training_files_have_the_classifiers_options_and_defaults(
+    section: type[Section], configured: Callable[..., Any], of_the_code: set[str]
+) -> None:
+    options = inspect.signature(configured).parameters
+    # What the file alone knows: where the data come from, and where the classifier goes.
+    own = {"name", "description", "data", "threads", "output"} if section is train.TrainConfig else set()
+    assert set(section.model_fields) - own == set(options) - of_the_code
+    for name in set(section.model_fields) - own - {"grid", "augmentation"}:
+        said = section.model_fields[name].default
+        assert (tuple(said) if isinstance(said, list) else said) == options[name].default, name
 
 
 @pytest.mark.parametrize(
