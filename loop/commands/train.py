@@ -70,8 +70,17 @@ def train_saxs(path: Path, overrides: Sequence[str], *, force: bool, quiet: bool
         if pace.due() or step == steps:
             print(f"step {step:,} of {steps:,}: loss {loss:.3f}{pace.left(step, steps - step)}", flush=True)
 
+    if config.unlike is not None and config.unlike not in data.labels:
+        raise BeamloopError(
+            f"{path}: unlike: found {config.unlike!r}, expected a label of {config.data}: {', '.join(data.labels)}."
+        )
     model = SaxsClassifier.train(
-        batches(), data.labels, training, description=description, progress=None if quiet else report
+        batches(),
+        data.labels,
+        training,
+        unlike=config.unlike,
+        description=description,
+        progress=None if quiet else report,
     )
     model.save(output)
     if not quiet:

@@ -49,6 +49,9 @@ class TrainConfig(Section):
     """Of the division of the data, the networks and their training."""
     data: Annotated[str, Field(min_length=1)]
     """Folder of a data set of `beamloop simulate`, relative to where the command runs."""
+    unlike: str | None = None
+    """Label of the data set that is no class, but curves of no physics, from which the border of the known is learnt
+    (the family `irregular`). Left out: all labels are classes."""
     scale: Literal["absolute", "relative"] = "absolute"
     """relative: intensities are known up to a factor only."""
     grid: TrainingGrid = TrainingGrid()

@@ -4,7 +4,7 @@
 from the command line.
 """
 
-from simulators.datasets.builtin import CLASSES, FAMILIES, MATRIX, NOVELTIES
+from simulators.datasets.builtin import CLASSES, FAMILIES, MATRIX, NOVELTIES, STRANGERS
 from simulators.datasets.errors import DatasetError
 from simulators.datasets.families import Contribution, Family
 from simulators.datasets.generate import generate, load_manifest
@@ -18,6 +18,7 @@ __all__ = [
     "FAMILIES",
     "MATRIX",
     "NOVELTIES",
+    "STRANGERS",
     "Contribution",
     "CountingModel",
     "Dataset",

@@ -1,4 +1,4 @@
-"""The families that recipes have by name: a copper foil with nothing, three defects to tell apart, six never seen.
+"""The families that recipes have by name: a matrix alone, three defects in it, six never seen, and one of no physics.
 
 Matrix: copper-like, 12.4 keV, scattering-length density 6.7e-5 1/Å² with some spread of composition and density.
 Smooth internal surfaces and a few coarse pores (300 to 800 Å: a steep rise at the lowest q, of one shape in every
@@ -8,10 +8,8 @@ Lower ends of the defect densities. A defect that is weaker than the noise is no
 from the matrix. The lower ends are set so that at the reference dose (1 s at 1e11 photons/s through 10 µm of copper)
 the weakest are at the limit of what counting statistics hides (beyond any matrix their χ² is some 5 to 15), and at a
 hundredth of it a fifth has sunk; the upper ends are what metals hold (1e16 1/m² after heavy rolling, half a percent of
-voids). Accuracy of a plain
-network: 0.80 at 0.01 s, 0.93 at 0.1 s, 0.984 at 1 s, 0.996 at 10 s. Sources of magnitudes: Zinkle 1987,
-doi:10.1016/0022-3115(87)90070-5 (vacancy clusters in copper); Wilkens 1970, doi:10.1002/pssa.19700020224 (screening of
-dislocations).
+voids). Sources of magnitudes: Zinkle 1987, doi:10.1016/0022-3115(87)90070-5 (vacancy clusters in copper); Wilkens 1970,
+doi:10.1002/pssa.19700020224 (screening of dislocations).
 """
 
 from __future__ import annotations
@@ -200,5 +198,21 @@ NOVELTIES = {
 }
 """What a classifier has never seen."""
 
-FAMILIES = {**CLASSES, **NOVELTIES}
+_IRREGULAR = Family(
+    description="whatever falls with q somehow: broken lines on a logarithmic plot, with a peak or a dip",
+    parameters={
+        "level": _log(3e-3, 300.0),
+        **{f"exponent_{i}": _flat(-1.0, 5.0) for i in range(1, 6)},
+        "peak": _flat(-0.7, 2.0),
+        "peak_q": _log(0.01, 0.5),
+        "peak_width": _log(0.08, 0.8),
+    },
+    contributions=_one("irregular", "level", *(f"exponent_{i}" for i in range(1, 6)), "peak", "peak_q", "peak_width"),
+)
+
+STRANGERS = {"irregular": _IRREGULAR}
+"""No physics: what a classifier is shown of the unknown, so that it learns the border of the known (Hendrycks et al.,
+2019, arXiv:1812.04606)."""
+
+FAMILIES = {**CLASSES, **NOVELTIES, **STRANGERS}
 """All of them by name."""

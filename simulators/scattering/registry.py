@@ -17,6 +17,7 @@ _MODULES = (
     "forms",
     "fractal_pores",
     "hard_spheres",
+    "irregular",
     "lamellae",
     "loops",
     "point_defects",

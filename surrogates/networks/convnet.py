@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping
@@ -100,8 +101,17 @@ class Conv1d:
         if self.pool == 1:
             return activate(z)
         if self.activation in _RISING:
-            return activate(functional.max_pool1d(z, self.pool))
-        return functional.max_pool1d(activate(z), self.pool)
+            return activate(_max_pool(z, self.pool))
+        return _max_pool(activate(z), self.pool)
+
+
+def _max_pool(z: Tensor, width: int) -> Tensor:
+    """Maxima of neighbours along the last dimension; what does not fill a pool is dropped."""
+    if z.requires_grad:
+        return functional.max_pool1d(z, width)
+    # Without a gradient to record, this is ten times as fast.
+    end = z.shape[-1] // width * width
+    return functools.reduce(torch.maximum, (z[..., i:end:width] for i in range(width)))
 
 
 def _pad(t: Tensor, ndim: int) -> Tensor:

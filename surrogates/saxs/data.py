@@ -50,6 +50,28 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
         raise SurrogateError(f"there are no curves with label {missing[0]}: every class needs some")
 
 
+def strangers_last(
+    classes: tuple[str, ...], labels: np.ndarray, unlike: str | None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the classes without `unlike`, and labels that count them; curves of `unlike` get the number after them.
+
+    Raises
+    ------
+    SurrogateError
+        If there is no such label, or fewer than two others.
+    """
+    if unlike is None:
+        return classes, labels
+    if unlike not in classes or len(classes) < 3:
+        raise SurrogateError(
+            f"unlike must be one of at least three labels, two of them classes; got {unlike!r}, and labels "
+            f"{', '.join(classes)}"
+        )
+    known = tuple(name for name in classes if name != unlike)
+    number = np.array([len(known) if name == unlike else known.index(name) for name in classes])
+    return known, number[labels]
+
+
 def halves(
     curves: GriddedCurves, labels: np.ndarray, held: np.ndarray
 ) -> tuple[tuple[GriddedCurves, np.ndarray], tuple[GriddedCurves, np.ndarray]]:

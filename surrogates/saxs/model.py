@@ -6,29 +6,29 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from surrogates.inference.draws import DrawsPosterior
-from surrogates.labels import entropy
-from surrogates.networks import NetworkEnsemble
 from surrogates.saxs import metrics, saving
+from surrogates.saxs.beliefs import beliefs, features_of, logits_of
 from surrogates.saxs.curves import Floats, GriddedCurves, QGrid, rebin
-from surrogates.saxs.data import Batch, check_labels, collected, halves
+from surrogates.saxs.data import Batch, check_labels, collected, halves, strangers_last
 from surrogates.saxs.features import Encoder
 from surrogates.saxs.instrument import InstrumentReference
 from surrogates.saxs.laplace import last_layer_posterior
-from surrogates.saxs.novelty import FeatureModel, NoveltyDetector, information, raw_scores
+from surrogates.saxs.novelty import NoveltyDetector, information
 from surrogates.saxs.shape import ShapeModel
 from surrogates.saxs.training import Progress, Training, train_trunks
 from surrogates.storage import versions
 
 __all__ = ["Batch", "Classification", "SaxsClassifier"]
 
-_CHUNK = 2048
+_ALPHA = 0.05
+"""For the card."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +94,7 @@ class SaxsClassifier:
         classes: Sequence[str],
         training: Training | None = None,
         *,
+        unlike: str | None = None,
         description: Mapping[str, Any] | None = None,
         progress: Progress | None = None,
     ) -> Self:
@@ -108,6 +109,9 @@ class SaxsClassifier:
             Names of the labels 0, 1 ...
         training
             How.
+        unlike
+            Name of the label that is no class, but curves of no physics: the border of the known is learnt from them
+            (Hendrycks et al., 2019, arXiv:1812.04606). The networks get an output for it, which novelty looks at.
         description
             Of the data, for the card.
         progress
@@ -122,37 +126,46 @@ class SaxsClassifier:
         training = training or Training()
         curves, labels = collected(batches, training.grid)
         check_labels(labels, len(classes))
+        known, labels = strangers_last(tuple(classes), labels, unlike)
         held = np.zeros(len(labels), dtype=bool)
         order = np.random.default_rng([training.seed, 0]).permutation(len(labels))
         held[order[: round(training.held_out * len(labels))]] = True
+        usual = labels < len(known)
         own, y = curves[~held], labels[~held]
-        encoder = Encoder.fit(own, training.scale)
+        encoder = Encoder.fit(curves[~held & usual], training.scale)
         networks = train_trunks(own, y, encoder, len(classes), training, progress)
-        features = _features(networks, encoder, own)
-        labels_own = torch.from_numpy(y)
-        posterior = last_layer_posterior(networks, features, labels_own, seed=training.seed)
+        posterior = last_layer_posterior(
+            networks, features_of(networks, encoder, own), torch.from_numpy(y), seed=training.seed
+        )
+        del own
         shape = ShapeModel.fit(
-            own,
+            curves[~held & usual],
             encoder,
             seed=training.seed,
             middle=training.shape_middle,
             presentations=training.shape_presentations,
             augmentation=training.augmentation,
         )
-        models = shape, FeatureModel.fit(features, labels_own, len(classes))
-        del features, own
 
-        judged, others = halves(curves, labels, held)
-        logits = _logits(posterior, _features(networks, encoder, judged[0]))
+        judged, others = halves(curves, labels, held & usual)
+        logits = logits_of(posterior, features_of(networks, encoder, judged[0]))[..., : len(known)]
         temperature = metrics.best_temperature(logits, torch.from_numpy(judged[1]))
-        raw = np.concatenate([b.raw for b in _beliefs(models, posterior, temperature, encoder, others[0])])
-        detector = NoveltyDetector.calibrate(*models, raw, information(others[0]))
-        made = cls(tuple(classes), training.grid, encoder, posterior, temperature, detector, {})
-        found = made.classify(judged[0])
+        raw = beliefs(shape, posterior, len(known), temperature, encoder, others[0]).raw
+        detector = NoveltyDetector.calibrate(shape, raw, information(others[0]))
+        made = cls(known, training.grid, encoder, posterior, temperature, detector, {})
+        found = metrics.summary(made.classify(judged[0]).probability, judged[1])
+        if unlike is not None:
+            strange = made.classify(curves[held & ~usual])
+            found["strangers_flagged"] = float(np.mean(strange.p_value <= _ALPHA))
         card = {
-            "data": {**(description or {}), "curves": len(labels), "held_out": int(held.sum())},
+            "data": {
+                **(description or {}),
+                "curves": len(labels),
+                "held_out": int(held.sum()),
+                "strangers": unlike,
+            },
             "training": saving.plain(training),
-            "metrics": metrics.summary(found.probability, judged[1]),
+            "metrics": found,
             "temperature": temperature,
             "seconds": round(time.perf_counter() - began, 1),
             "limits": saving.LIMITS,
@@ -164,21 +177,19 @@ class SaxsClassifier:
         """Bring curves ``(k,)`` or ``(n, k)`` on q ``(k,)`` in 1/Å to the classifier's grid; see `rebin`."""
         return rebin(q, intensity, sigma, self.grid, where)
 
-    @torch.no_grad()
     def features(self, curves: GriddedCurves) -> Tensor:
         """Return what the trunks see in curves, ``(G, n, p)``."""
-        return _features(self.posterior.networks, self.encoder, curves)
+        return features_of(self.posterior.networks, self.encoder, curves)
 
-    @torch.no_grad()
     def classify(self, curves: GriddedCurves) -> Classification:
         """Classify curves on the classifier's grid (`gridded`)."""
-        models = self.detector.shape, self.detector.features
-        parts = _beliefs(models, self.posterior, self.temperature, self.encoder, curves)
-        p, epistemic, aleatoric, raw = (np.concatenate(column) for column in zip(*parts, strict=True))
-        scores, novelty, p_value = self.detector(raw, information(curves), curves.measured.sum(1))
+        found = beliefs(self.detector.shape, self.posterior, len(self.classes), self.temperature, self.encoder, curves)
+        scores, novelty, p_value = self.detector(found.raw, information(curves), curves.measured.sum(1))
         if self.reference is not None:
             novelty, p_value = self.reference(curves)
-        return Classification(self.classes, p, epistemic, aleatoric, novelty, scores, p_value)
+        return Classification(
+            self.classes, found.probability, found.epistemic, found.aleatoric, novelty, scores, p_value
+        )
 
     def recalibrated(self, curves: GriddedCurves) -> Self:
         """Return a classifier whose novelty refers to good curves of one instrument (about 30) instead of to training.
@@ -204,63 +215,3 @@ class SaxsClassifier:
             If the files are missing or not what `save` writes.
         """
         return cls(**saving.read(Path(path)))
-
-
-@torch.no_grad()
-def _seen(networks: NetworkEnsemble, X: Tensor) -> Tensor:
-    """Features ``(G, n, p)``."""
-    return networks.before(X, networks.depth - 1)
-
-
-def _features(networks: NetworkEnsemble, encoder: Encoder, curves: GriddedCurves) -> Tensor:
-    parts = [_seen(networks, encoder(curves[i : i + _CHUNK])) for i in range(0, max(len(curves), 1), _CHUNK)]
-    return torch.cat(parts, 1)
-
-
-@torch.no_grad()
-def _logits(posterior: DrawsPosterior, h: Tensor) -> Tensor:
-    """``(G, draws, n, classes)``."""
-    last = posterior.networks.depth - 1
-    return posterior.networks.after(h[:, None, None], last, posterior.parameters).squeeze(1)
-
-
-@torch.no_grad()
-def _uncertainty(posterior: DrawsPosterior, h: Tensor, temperature: float) -> tuple[Floats, Floats, Floats]:
-    """Probabilities ``(n, classes)``, their entropy and the expected entropy ``(n,)``."""
-    drawn = torch.softmax(_logits(posterior, h) / temperature, -1).flatten(0, 1)
-    p = drawn.mean(0)
-    p = p / p.sum(-1, keepdim=True)
-    return p.double().numpy(), entropy(p).double().numpy(), entropy(drawn).mean(0).double().numpy()
-
-
-class _Beliefs(NamedTuple):
-    """Of some curves."""
-
-    probability: Floats
-    """``(n, classes)``."""
-    epistemic: Floats
-    """``(n,)``."""
-    aleatoric: Floats
-    """``(n,)``."""
-    raw: Floats
-    """``(n, scores)`` of `raw_scores`."""
-
-
-@torch.no_grad()
-def _beliefs(
-    models: tuple[ShapeModel, FeatureModel],
-    posterior: DrawsPosterior,
-    temperature: float,
-    encoder: Encoder,
-    curves: GriddedCurves,
-) -> list[_Beliefs]:
-    """Return what is believed of curves, in chunks; one of no curves where there are none."""
-    found = []
-    for start in range(0, max(len(curves), 1), _CHUNK):
-        part = curves[start : start + _CHUNK]
-        X = encoder(part)
-        h = _seen(posterior.networks, X)
-        p, total, aleatoric = _uncertainty(posterior, h, temperature)
-        epistemic = np.clip(total - aleatoric, 0.0, None)
-        found.append(_Beliefs(p, epistemic, aleatoric, raw_scores(*models, part, X, h, total, epistemic)))
-    return found

@@ -8,6 +8,8 @@ Scores, each larger for what is stranger:
     Mahalanobis distance to the nearest class, in the trunks' last features (Lee et al., 2018, arXiv:1807.03888).
 ``entropy``, ``disagreement``
     Of the posterior of the class: all of the uncertainty, and that part of it which the networks do not agree on.
+``strange``
+    Log odds of the output that was trained on curves of no physics; always 0 of networks that were not.
 
 A score's size depends on the dose. So curves are divided into strata by how far they stand out of their noise, and each
 score is compared with those of known curves of the same stratum. What comes out is a conformal p-value: among new
@@ -31,7 +33,7 @@ from surrogates.saxs.curves import Floats, GriddedCurves
 from surrogates.saxs.features import Encoder
 from surrogates.saxs.shape import ShapeModel
 
-SCORES = ("shape", "features", "entropy", "disagreement")
+SCORES = ("shape", "entropy", "strange")
 MIN_BINS = 8
 """Fewer measured bins say nothing."""
 STRANGEST = 1e6
@@ -41,40 +43,6 @@ _MAX_STRATA = 8
 _LEVELS = np.array([0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
 _SURPRISE = -np.log1p(-_LEVELS)
 _MOST_SURPRISE = 100.0
-_SHRINK = 1e-3
-"""Share of the mean variance that is added to the features' covariance."""
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureModel:
-    """Where classes lie among the features of the trunks."""
-
-    means: Tensor
-    """``(G, classes, p)``, float64."""
-    factors: Tensor
-    """``(G, p, p)`` Cholesky factors of the covariance within classes."""
-
-    @classmethod
-    def fit(cls, features: Tensor, labels: Tensor, classes: int) -> Self:
-        """Fit to features ``(G, n, p)`` of curves with labels ``(n,)``."""
-        h = features.double()
-        means = torch.stack([h[:, labels == c].mean(1) for c in range(classes)], 1)
-        away = h - means[:, labels]
-        covariance = away.mT @ away / h.shape[1]
-        mean_variance = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)
-        covariance.diagonal(dim1=-2, dim2=-1).add_(_SHRINK * mean_variance.unsqueeze(-1))
-        # In memory as files have them: the order of numbers decides how sums over them are rounded.
-        return cls(means.contiguous(), torch.linalg.cholesky(covariance).contiguous())
-
-    def score(self, features: Tensor) -> Floats:
-        """Return the mean over trunks of the logarithm of the squared distance to the nearest class, ``(n,)``."""
-        white = torch.linalg.solve_triangular(self.factors, features.double().mT, upper=False)
-        centres = torch.linalg.solve_triangular(self.factors, self.means.mT, upper=False)
-        squared = (
-            white.square().sum(1).unsqueeze(-1) - 2 * white.mT @ centres + centres.square().sum(1).unsqueeze(1)
-        ).clamp_min(1e-6)
-        found: Floats = squared.amin(-1).log().mean(0).numpy()
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +50,6 @@ class NoveltyDetector:
     """Scores, their scale in each stratum, and what calibrates them."""
 
     shape: ShapeModel
-    features: FeatureModel
     edges: Floats
     """``(strata - 1,)`` of the information of a curve."""
     quantiles: Floats
@@ -91,7 +58,7 @@ class NoveltyDetector:
     """``(strata, m)`` combined scores of known curves, ascending."""
 
     @classmethod
-    def calibrate(cls, shape: ShapeModel, features: FeatureModel, raw: Floats, information: Floats) -> Self:
+    def calibrate(cls, shape: ShapeModel, raw: Floats, information: Floats) -> Self:
         """Divide curves that nothing was fitted to: one half for the scale of scores, one for p-values.
 
         Parameters
@@ -121,7 +88,7 @@ class NoveltyDetector:
             raise SurrogateError("novelty cannot be calibrated: too few curves of some doses")
         # The same number in each, for one array; those left out are chosen without looking at the scores.
         groups = [np.sort(combined[~first & (which == s)][:m]) for s in range(strata)]
-        return cls(shape, features, edges, quantiles, np.stack(groups))
+        return cls(shape, edges, quantiles, np.stack(groups))
 
     def __call__(self, raw: Floats, information: Floats, bins: NDArray[np.int_]) -> tuple[Floats, Floats, Floats]:
         """Return what each score says ``(n, scores)``, all in one ``(n,)``, and p-values ``(n,)``.
@@ -144,39 +111,29 @@ class NoveltyDetector:
         """Tensors from which `restore` rebuilds this."""
         arrays = {"edges": self.edges, "quantiles": self.quantiles, "known": self.known}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}
-        tensors |= {f"shape.{name}": t for name, t in self.shape.state().items()}
-        return tensors | {"features.means": self.features.means, "features.factors": self.features.factors}
+        return tensors | {f"shape.{name}": t for name, t in self.shape.state().items()}
 
     @classmethod
     def restore(cls, state: Mapping[str, Tensor], encoder: Encoder) -> Self:
         """Rebuild from `state`."""
         own = {name.removeprefix("shape."): t for name, t in state.items() if name.startswith("shape.")}
-        features = FeatureModel(state["features.means"], state["features.factors"])
         arrays = (state[name].numpy() for name in ("edges", "quantiles", "known"))
-        return cls(ShapeModel.restore(own, encoder), features, *arrays)
+        return cls(ShapeModel.restore(own, encoder), *arrays)
 
 
-def raw_scores(
-    shape: ShapeModel,
-    features: FeatureModel,
-    curves: GriddedCurves,
-    X: Tensor,
-    h: Tensor,
-    entropy: Floats,
-    disagreement: Floats,
-) -> Floats:
+def raw_scores(shape: ShapeModel, curves: GriddedCurves, X: Tensor, entropy: Floats, strange: Floats) -> Floats:
     """Return ``(n, scores)`` in the order of `SCORES`.
 
     Parameters
     ----------
     X
         ``(n, d)`` of the encoder.
-    h
-        ``(G, n, p)`` of the trunks.
-    entropy, disagreement
+    entropy
         ``(n,)`` of the posterior, nats.
+    strange
+        ``(n,)``.
     """
-    return np.column_stack([shape.scores(curves, X), features.score(h), entropy, disagreement])
+    return np.column_stack([shape.scores(curves, X), entropy, strange])
 
 
 def information(curves: GriddedCurves) -> Floats:

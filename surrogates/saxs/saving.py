@@ -79,15 +79,16 @@ def read(path: Path) -> dict[str, Any]:
         if settings["kind"] != "saxs classifier" or settings["format"] != FORMAT:
             raise SurrogateError(f"{path}.json: is no SAXS classifier of format {FORMAT}")
         classes, grid = tuple(settings["classes"]), QGrid(**settings["grid"])
-        architecture = make_architecture(settings["network"], CHANNELS * grid.points, len(classes))
-        networks = read_parameters("network", architecture, tensors)
         weight, bias = tensors["posterior.weight"], tensors["posterior.bias"]
+        # One output more than classes, if the networks know of strangers.
+        architecture = make_architecture(settings["network"], CHANNELS * grid.points, weight.shape[-1])
+        networks = read_parameters("network", architecture, tensors)
         ones = torch.ones(weight.shape[:3], dtype=weight.dtype)
         last = networks.depth - 1
         posterior = DrawsPosterior(
             networks,
             (last,),
-            Categorical(len(classes)),
+            Categorical(weight.shape[-1]),
             {last: {"weight": weight, BIAS: bias}},
             ones,
             settings["prior_sd"] * ones,

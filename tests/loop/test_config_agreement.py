@@ -57,8 +57,8 @@ def test_training_files_have_the_classifiers_options_and_defaults(
     section: type[Section], configured: Callable[..., Any], of_the_code: set[str]
 ) -> None:
     options = inspect.signature(configured).parameters
-    # What the file alone knows: where the data come from, and where the classifier goes.
-    own = {"name", "description", "data", "threads", "output"} if section is train.TrainConfig else set()
+    # What the file alone knows: where the data come from, what its labels mean, and where the classifier goes.
+    own = {"name", "description", "data", "unlike", "threads", "output"} if section is train.TrainConfig else set()
     assert set(section.model_fields) - own == set(options) - of_the_code
     for name in set(section.model_fields) - own - {"grid", "augmentation"}:
         said = section.model_fields[name].default

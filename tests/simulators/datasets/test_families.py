@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from simulators.datasets import CLASSES, FAMILIES, MATRIX, NOVELTIES, Family, Recipe
+from simulators.datasets import CLASSES, FAMILIES, MATRIX, NOVELTIES, STRANGERS, Family, Recipe
 from simulators.datasets.shard import Maker
 from simulators.scattering import edge_dislocations, flat_background, porod_surface, spheres, thermal_diffuse
 
@@ -21,6 +21,9 @@ def test_four_classes_and_six_novelties() -> None:
     assert list(CLASSES) == ["none", "voids", "edge_dislocations", "point_defects"]
     assert len(NOVELTIES) == 6
     assert not set(CLASSES) & set(NOVELTIES)
+    # What stands for the unknown in training is no physics, least of all that of the six.
+    kernels = {name: {c.kernel for c in family.contributions} for name, family in FAMILIES.items()}
+    assert all(not kernels[stranger] & kernels[name] for stranger in STRANGERS for name in {**CLASSES, **NOVELTIES})
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -11,13 +11,14 @@ CLASSES = ("flat", "knee", "power")
 
 
 def truth(kind, size, strength):
-    """dΣ/dΩ of three toy classes, and of one (``peak``) that is none of them."""
+    """dΣ/dΩ of three toy classes, of one (``peak``) that is none of them, and of no physics (``irregular``)."""
     background = 1e-7 * Q**-4 + 0.02
     extra = {
         "flat": 0 * Q,
         "knee": strength * np.exp(-((Q * size) ** 2) / 3),
         "power": 1e-3 * strength * Q**-2.5,
         "peak": strength * np.exp(-0.5 * ((Q - 3 / size) / (0.3 / size)) ** 2),
+        "irregular": strength * (Q / 0.05) ** (2 * np.sin(size)) * (1 + np.sin(3 * np.log(Q) + 7 * size)),
     }[kind]
     return background + extra
 

@@ -9,7 +9,10 @@ from surrogates.errors import SurrogateError
 from surrogates.saxs import metrics
 from surrogates.saxs.augment import Augmentation
 from surrogates.saxs.model import Batch, SaxsClassifier
+from surrogates.saxs.novelty import SCORES
 from surrogates.saxs.training import Training, loss_of
+
+STRANGE = SCORES.index("strange")
 
 
 def gridded(model, batch):
@@ -62,6 +65,33 @@ def test_what_training_had_not_is_strange(toy, model):
     assert np.mean(found.p_value <= 0.05) > 0.4
 
 
+def test_strangers_teach_the_border_of_the_known(toy, model, tmp_path):
+    kinds = ("flat", "irregular", "knee", "power")  # in the middle: their outputs are the last all the same
+    batches = [toy.simulate(1500, seed, kinds=kinds) for seed in (1, 2)]
+    taught = SaxsClassifier.train(batches, kinds, toy.settings, unlike="irregular")
+    assert taught.classes == ("flat", "knee", "power")
+    assert taught.card["data"]["strangers"] == "irregular"
+    assert taught.card["metrics"]["strangers_flagged"] > 0.5
+    usual = toy.simulate(2000, 77)
+    found = taught.classify(gridded(taught, usual))
+    assert found.probability.shape == (2000, 3)
+    np.testing.assert_allclose(found.probability.sum(1), 1, atol=1e-6)
+    assert np.mean(found.label == usual.label) > 0.93
+    assert np.mean(found.p_value <= 0.05) == pytest.approx(0.05, abs=0.035)
+    peaks = toy.simulate(500, 9, kinds=("peak",), exposure=1e4)
+    ours, other = (taught.classify(gridded(taught, batch)).novelty_scores[:, STRANGE] for batch in (usual, peaks))
+    assert np.mean(other[:, None] > ours) > 0.7  # though no peak of this kind was among them
+    assert not model.classify(gridded(model, peaks)).novelty_scores[:, STRANGE].any()
+    taught.save(tmp_path / "taught")
+    again = SaxsClassifier.load(tmp_path / "taught").classify(gridded(taught, peaks))
+    np.testing.assert_array_equal(again.novelty, taught.classify(gridded(taught, peaks)).novelty)
+
+
+def test_strangers_must_be_a_label_beside_two_classes(toy, batches):
+    with pytest.raises(SurrogateError, match="got 'other', and labels flat, knee, power"):
+        SaxsClassifier.train(batches, toy.classes, toy.settings, unlike="other")
+
+
 def test_training_is_deterministic_and_saving_bit_equal(toy, model, batches, unseen, tmp_path):
     batch, found = unseen
     again = SaxsClassifier.train(iter(batches), toy.classes, toy.settings)
@@ -73,7 +103,7 @@ def test_training_is_deterministic_and_saving_bit_equal(toy, model, batches, uns
         for field in ("probability", "epistemic", "novelty", "p_value"):
             np.testing.assert_array_equal(getattr(loaded.classify(curves), field), getattr(found, field))
     card = json.loads((tmp_path / "a.json").read_text())["card"]
-    assert card["data"] == {"name": "toy", "curves": 3000, "held_out": 600}
+    assert card["data"] == {"name": "toy", "curves": 3000, "held_out": 600, "strangers": None}
     assert card["metrics"]["accuracy"] > 0.9
     assert card["limits"]
     assert loaded.card == card

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-import torch
 
 from surrogates.errors import SurrogateError
 from surrogates.saxs.curves import QGrid, rebin
 from surrogates.saxs.features import Encoder
 from surrogates.saxs.instrument import InstrumentReference
-from surrogates.saxs.novelty import FeatureModel, conformal_p
+from surrogates.saxs.novelty import conformal_p
 from surrogates.saxs.shape import ShapeModel
 
 GRID = QGrid()
@@ -56,17 +55,6 @@ def test_too_few_curves():
     few = curves(10, 0)
     with pytest.raises(SurrogateError, match="at least 40 curves, got 10"):
         ShapeModel.fit(few, Encoder.fit(few, "absolute"), seed=0)
-
-
-def test_features_far_from_all_classes():
-    rng = np.random.default_rng(0)
-    labels = torch.from_numpy(rng.integers(0, 2, 500))
-    h = torch.from_numpy(rng.standard_normal((2, 500, 5))) + 6 * labels[:, None]
-    model = FeatureModel.fit(h, labels, 2)
-    known = model.score(h)
-    assert known.shape == (500,)
-    far = model.score(torch.full((2, 3, 5), 3.0, dtype=torch.float64))
-    assert (far > np.quantile(known, 0.95)).all()
 
 
 def test_good_and_bad_curves_of_an_instrument():
