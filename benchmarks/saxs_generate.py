@@ -33,7 +33,7 @@ import torch
 from sasmodels.core import load_model
 from sasmodels.direct_model import call_kernel
 
-from simulators.datasets import FAMILIES, Recipe, generate
+from simulators.datasets import CLASSES, NOVELTIES, Recipe, generate
 from simulators.scattering import spheres
 
 MILLION = 1_000_000
@@ -46,7 +46,7 @@ def recipe(curves: int, test: Path | None, shard: int = SHARD) -> Recipe:
     standard = {
         "name": "benchmark",
         "seed": 1,
-        "families": {name: {} for name in FAMILIES},
+        "families": {name: {} for name in (*CLASSES, *NOVELTIES)},
         "exposure_s": {"kind": "loguniform", "low": 0.01, "high": 100.0},
     }
     base = Recipe.from_yaml(test).model_dump() if test else standard
