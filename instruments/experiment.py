@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,21 +99,43 @@ def without_noise(q: np.ndarray, intensity: np.ndarray) -> Curve:
     return Curve(q, intensity, intensity * (1e-3 * relative / relative.max()))
 
 
-def observe(curves: Sequence[Curve | None], observables: Mapping[str, Observable]) -> dict[str, np.ndarray]:
+def observe(
+    curves: Sequence[Curve | None],
+    observables: Mapping[str, Observable],
+    exposed: Sequence[Curve | None] | None = None,
+) -> dict[str, np.ndarray]:
     """Take the observables from curves that are known without noise.
+
+    Parameters
+    ----------
+    curves
+        None where there is none.
+    observables
+        Name -> observable.
+    exposed
+        The same curves with the error bars of a real exposure, for observables that see noise.
 
     Returns
     -------
     dict
         Observable -> ``(n,)`` values, NaN where there is no curve or it does not hold the observable.
     """
-    result = {name: np.full(len(curves), np.nan) for name in observables}
+    result = {}
+    for name, observable in observables.items():
+        seen = exposed if exposed is not None and getattr(observable, "sees_noise", False) else curves
+        rows = [row for row, curve in enumerate(seen) if curve is not None]
+        values = np.full(len(seen), np.nan)
+        values[rows] = _values(observable, [curve for curve in seen if curve is not None])
+        result[name] = values
+    return result
+
+
+def _values(observable: Observable, curves: Sequence[Curve]) -> np.ndarray:
+    if hasattr(observable, "values"):
+        return np.asarray(observable.values(curves), dtype=float)
+    result = np.full(len(curves), np.nan)
     for row, curve in enumerate(curves):
-        if curve is None:
-            continue
-        for name, observable in observables.items():
-            try:
-                result[name][row] = observable(curve)[0]
-            except (InstrumentError, ArithmeticError, ValueError):
-                continue  # NaN says that there is no truth to compare with
+        # NaN says that there is no truth to compare with.
+        with suppress(InstrumentError, ArithmeticError, ValueError):
+            result[row] = observable(curve)[0]
     return result

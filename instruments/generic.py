@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from instruments.errors import InstrumentError
 from instruments.evaluation import Evaluation
 from instruments.experiment import Point, check_points
 from instruments.plans import DeviceError, explain
+from instruments.reach import Reach, limits_of
 from instruments.rundata import Documents, RunData
 
 SAMPLE = "sample"
@@ -51,6 +53,11 @@ class DeviceExperiment:
         Seconds that the moves to a point may take.
     trigger_timeout_s
         Seconds that the detectors may take.
+    exposure
+        Device or signal that sets the exposure time, s; `exposure_s` must be given with it. Points can then be exposed
+        longer.
+    exposure_s
+        The usual exposure time.
     metadata
         For every run's start document.
 
@@ -70,6 +77,8 @@ class DeviceExperiment:
         tolerance: Mapping[str, float] | None = None,
         move_timeout_s: float = 600.0,
         trigger_timeout_s: float = 600.0,
+        exposure: Any = None,
+        exposure_s: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         if not (detectors and movers and observables):
@@ -83,6 +92,11 @@ class DeviceExperiment:
             raise InstrumentError(
                 f"move_timeout_s and trigger_timeout_s must be above 0 s, got {move_timeout_s!r}, {trigger_timeout_s!r}"
             )
+        if (exposure is None) != (exposure_s is None) or (exposure_s is not None and not 0 < exposure_s < math.inf):
+            raise InstrumentError(
+                "exposure and exposure_s are given together, exposure_s above 0 s, or not at all; got "
+                f"{getattr(exposure, 'name', exposure)!r} and {exposure_s!r}"
+            )
         self.detectors = tuple(detectors)
         self.movers = dict(movers)
         self.observables: tuple[str, ...] = tuple(observables)
@@ -90,6 +104,8 @@ class DeviceExperiment:
         self.tolerance = dict(tolerance or {})
         self.move_timeout_s = move_timeout_s
         self.trigger_timeout_s = trigger_timeout_s
+        self.exposure_s = exposure_s
+        self._exposure = exposure
         self._evaluate = evaluate
         self._metadata = dict(metadata or {})
 
@@ -98,7 +114,7 @@ class DeviceExperiment:
 
         A mover is asked through its ``check_value`` and its ``limits``; one that has neither is trusted.
         """
-        reach = {parameter: _Reach(device) for parameter, device in self.movers.items()}
+        reach = {parameter: Reach(device) for parameter, device in self.movers.items()}
         check_points(points, reach, ignore_others=SAMPLE in self.movers)
 
     def prepare(self) -> MsgGenerator[Any]:
@@ -108,23 +124,34 @@ class DeviceExperiment:
     def restore(self, runs: Sequence[Documents]) -> None:
         """Do nothing: `prepare` measured nothing."""
 
-    def measure(self, point: Point, *, frame_number: int, metadata: Mapping[str, Any]) -> MsgGenerator[Any]:
-        """Take one run with one event at `point`.
+    def measure(
+        self, point: Point, *, frame_number: int, metadata: Mapping[str, Any], exposure_s: float | None = None
+    ) -> MsgGenerator[Any]:
+        """Take one run with one event at `point`, of `exposure_s` seconds if given.
 
         Raises
         ------
+        InstrumentError
+            If an exposure is asked for and there is no device that sets it.
         DeviceError
             If a device fails or is late; the run is closed as failed, with the same words as its reason.
         """
+        if exposure_s is not None and self._exposure is None:
+            raise InstrumentError(
+                f"no device sets the exposure time, so a point cannot be exposed for {exposure_s:g} s: name one as "
+                "DeviceExperiment(..., exposure=, exposure_s=)"
+            )
+        exposure_s = self.exposure_s if exposure_s is None else exposure_s
         start = {
             "plan_name": "measure_point",
             "point": dict(point),
             "frame_number": frame_number,
+            **({} if exposure_s is None else {"exposure_s": exposure_s}),
             **self._metadata,
             **metadata,
         }
         try:
-            return (yield from bpp.stage_wrapper(self._run(point, start), self.detectors))
+            return (yield from bpp.stage_wrapper(self._run(point, exposure_s, start), self.detectors))
         except (RunEngineControlException, InstrumentError):
             raise
         except Exception as error:
@@ -171,7 +198,7 @@ class DeviceExperiment:
                     "name": device.name,
                     "class": type(device).__name__,
                     "unit": str(getattr(device, "egu", "")),
-                    "limits": _limits(device),
+                    "limits": limits_of(device),
                 }
                 for parameter, device in self.movers.items()
             },
@@ -181,14 +208,20 @@ class DeviceExperiment:
     def _readings(self, run: RunData) -> dict[str, float]:
         return {name: float(run.value(name)) for name in self.observables}
 
-    def _run(self, point: Point, start: Mapping[str, Any]) -> MsgGenerator[Any]:
+    def _run(self, point: Point, exposure_s: float | None, start: Mapping[str, Any]) -> MsgGenerator[Any]:
         uid = yield from bps.open_run(md=dict(start))
-        yield from bpp.contingency_wrapper(self._take(point), except_plan=self._failed, else_plan=bps.close_run)
+        yield from bpp.contingency_wrapper(
+            self._take(point, exposure_s), except_plan=self._failed, else_plan=bps.close_run
+        )
         return uid
 
-    def _take(self, point: Point) -> MsgGenerator[None]:
+    def _take(self, point: Point, exposure_s: float | None) -> MsgGenerator[None]:
         # A pause rewinds to here, until the event is out.
         yield from bps.checkpoint()
+        if self._exposure is not None:
+            group = short_uid("exposure")
+            yield from bps.abs_set(self._exposure, exposure_s, group=group)
+            yield from _wait(group, self.move_timeout_s, f"the setting of {self._exposure.name}")
         yield from self._move(point)
         yield from self._trigger()
         yield from self._emit()
@@ -243,30 +276,6 @@ class DeviceExperiment:
             yield from bpp.rewindable_wrapper(bps.save(), False)
 
         yield from bpp.contingency_wrapper(readings(), except_plan=give_up, else_plan=save)
-
-
-class _Reach:
-    """Says whether a device can go somewhere, as well as the device can tell."""
-
-    def __init__(self, device: Any) -> None:
-        self.name = device.name
-        self._device = device
-
-    def check_value(self, pos: Any) -> None:
-        if hasattr(self._device, "check_value"):
-            # Of a plain ophyd Device it agrees to everything: the limits have to be looked at all the same.
-            self._device.check_value(pos)
-        limits = _limits(self._device)
-        if limits is not None and not limits[0] <= pos <= limits[1]:
-            raise ValueError(f"{self.name} goes from {limits[0]:g} to {limits[1]:g}, not to {pos}")
-
-
-def _limits(device: Any) -> list[float] | None:
-    """Limits of a device; None where it has none (equal limits mean the same to EPICS)."""
-    limits = getattr(device, "limits", None)
-    if not isinstance(limits, (tuple, list)) or len(limits) != 2 or not limits[0] < limits[1]:
-        return None
-    return [float(limit) for limit in limits]
 
 
 def _wait(group: str, timeout_s: float, what: str) -> MsgGenerator[None]:

@@ -3,6 +3,10 @@
 An observable is anything callable with a `Curve` that returns ``(value, sd)`` and says its `unit` and `description`.
 Besides the built-in kinds, `make_observable` accepts ``"package.module:Name"`` and kinds that an installed package
 offers under the entry-point group ``beamloop.reduction``.
+
+Two more attributes are looked for where curves are observed that are known without noise (`instruments.experiment`):
+``sees_noise``, true of one that says something else of a longer exposure: it is told the error bars of the campaign's;
+and ``values(curves)``, which returns the values of many curves at once, NaN where one is unusable.
 """
 
 from __future__ import annotations

@@ -166,8 +166,20 @@ class ReplayExperiment:
         """Close the shutter; recorded curves have their background subtracted."""
         yield from close_shutter(self.shutter)
 
-    def measure(self, point: Point, *, frame_number: int, metadata: Mapping[str, Any]) -> MsgGenerator[str | None]:
-        """Take one run with the recorded curve of the point's sample."""
+    def measure(
+        self, point: Point, *, frame_number: int, metadata: Mapping[str, Any], exposure_s: float | None = None
+    ) -> MsgGenerator[str | None]:
+        """Take one run with the recorded curve of the point's sample.
+
+        Raises
+        ------
+        InstrumentError
+            If an exposure is asked for: what is recorded was exposed once and for all.
+        """
+        if exposure_s is not None:
+            raise InstrumentError(
+                f"{self.recording.name} is played back: its curves cannot be exposed for {exposure_s:g} s"
+            )
         return (
             yield from measure_point(
                 self.detector,

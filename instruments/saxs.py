@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,7 @@ class SaxsExperiment:
                 self.devices.detector,
                 {self.devices.holder: EMPTY},
                 shutter=self.devices.shutter,
-                shots=[self._shot(BACKGROUND, number) for number in range(self.background_frames)],
+                shots=[self._shot(BACKGROUND, number, self.exposure_s) for number in range(self.background_frames)],
                 monitors=self._monitors,
                 metadata={**self._metadata, "plan_name": "prepare", "sample": "none: background of air and windows"},
                 move_timeout_s=self.move_timeout_s,
@@ -117,21 +118,27 @@ class SaxsExperiment:
             self.restore_background(collector.documents)
         return uid
 
-    def measure(self, point: Point, *, frame_number: int, metadata: Mapping[str, Any]) -> MsgGenerator[str | None]:
-        """Take one run with one frame at `point`."""
+    def measure(
+        self, point: Point, *, frame_number: int, metadata: Mapping[str, Any], exposure_s: float | None = None
+    ) -> MsgGenerator[str | None]:
+        """Take one run with one frame at `point`, of `exposure_s` seconds if given."""
+        exposure_s = self.exposure_s if exposure_s is None else exposure_s
+        if not 0 < exposure_s < math.inf:
+            raise InstrumentError(f"exposure_s must be above 0 s, got {exposure_s!r}")
         positions = {device: point[parameter] for parameter, device in self.devices.axes.items()}
         return (
             yield from measure_point(
                 self.devices.detector,
                 {**positions, self.devices.holder: SAMPLE},
                 shutter=self.devices.shutter,
-                settings=self._shot(FRAME, frame_number),
+                settings=self._shot(FRAME, frame_number, exposure_s),
                 monitors=self._monitors,
                 metadata={
                     **self._metadata,
                     "plan_name": "measure_point",
                     "point": dict(point),
                     "frame_number": frame_number,
+                    "exposure_s": exposure_s,
                     **metadata,
                 },
                 move_timeout_s=self.move_timeout_s,
@@ -182,9 +189,9 @@ class SaxsExperiment:
             return Evaluation(False, reason=str(error))
         return self.analysis.judge(image, readings)
 
-    def _shot(self, series: str, number: int) -> dict[Any, Any]:
+    def _shot(self, series: str, number: int, exposure_s: float) -> dict[Any, Any]:
         detector = self.devices.detector
-        return {detector.exposure_s: self.exposure_s, detector.series: series, detector.frame_number: number}
+        return {detector.exposure_s: exposure_s, detector.series: series, detector.frame_number: number}
 
     @property
     def _monitors(self) -> tuple[Any, ...]:

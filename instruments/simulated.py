@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from instruments.analysis import FrameAnalysis, Readings
+from instruments.axes import checked_axes, default_axis
 from instruments.background import Background
 from instruments.curve import Curve
 from instruments.devices import (
@@ -23,13 +24,10 @@ from instruments.devices import (
     Faults,
     SaxsDetector,
     Shutter,
-    SimulatedMotor,
     SoftAxis,
     SoftSignalRO,
-    TemperatureStage,
 )
 from instruments.devices.beamline import EMPTY, SAMPLE
-from instruments.errors import InstrumentError
 from instruments.evaluation import Evaluation
 from instruments.experiment import Point, observe, require_observables, without_noise
 from instruments.observables import Observable
@@ -37,7 +35,7 @@ from instruments.quality import QualityGate
 from instruments.reduction import Geometry, Reducer
 from instruments.saxs import BACKGROUND, FRAME, SaxsDevices, SaxsExperiment
 from simulators.instrument import Frame, InstrumentModel
-from simulators.scenarios import Scenario, ScenarioParameter
+from simulators.scenarios import Scenario
 
 RING_CURRENT_MA = 300.0
 _SPAWN_KEYS = {FRAME: (), BACKGROUND: (1,)}
@@ -58,8 +56,8 @@ class SimulatedPhysics:
         """Take one exposure; see `instruments.devices.beamline.Physics`."""
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, number], spawn_key=_SPAWN_KEYS[series]))
         return self.instrument.expose(
-            self._q,
-            None if state is None else self.scenario.cross_section([state], self._q)[0],
+            self.q,
+            None if state is None else self.scenario.cross_section([state], self.q)[0],
             sample=None if state is None else self.scenario.sample,
             exposure_s=exposure_s,
             shutter_open=shutter_open,
@@ -67,7 +65,8 @@ class SimulatedPhysics:
         )
 
     @cached_property
-    def _q(self) -> np.ndarray:
+    def q(self) -> np.ndarray:
+        """``(n,)`` 1/Å, where the cross-section is asked."""
         return self.instrument.q_grid()
 
 
@@ -139,7 +138,7 @@ class SimulatedExperiment(SaxsExperiment):
         if axes is None:
             axes = {parameter.name: default_axis(parameter, **timing) for parameter in scenario.parameters}
         beamline = Beamline(
-            axes=_checked(axes, scenario.parameters),
+            axes=checked_axes(axes, scenario.parameters),
             shutter=Shutter(name="shutter", **timing),
             holder=DiscretePositioner(name="holder", positions=(SAMPLE, EMPTY), travel_s=1.0, **timing),
             i0=SoftSignalRO(name="i0", value=0.0, units="counts"),
@@ -184,23 +183,29 @@ class SimulatedExperiment(SaxsExperiment):
             metadata={"noise_seed": seed},
         )
 
-    def sample(self, point: Point, *, frame_number: int) -> Evaluation:
+    def sample(self, point: Point, *, frame_number: int, exposure_s: float | None = None) -> Evaluation:
         """Measure and evaluate without devices, RunEngine or files: the same numbers, bit by bit."""
         self.check([point])
         with self._lock:
             if not self.analysis.ready:
                 shots = [self._offline(None, BACKGROUND, number) for number in range(self.background_frames)]
                 self.analysis.set_background([image for image, _ in shots], [readings for _, readings in shots])
-        return self.analysis.judge(*self._offline(self._state(point), FRAME, frame_number))
+        return self.analysis.judge(*self._offline(self._state(point), FRAME, frame_number, exposure_s))
 
     def truth(self, points: Sequence[Point]) -> dict[str, np.ndarray]:
-        """Observables of the noise-free, background-free cross-section at the reduction's q, each ``(n,)``."""
+        """Observables of the noise-free, background-free cross-section at the reduction's q, each ``(n,)``.
+
+        Those that see noise are told the error bars of a campaign's exposure.
+        """
         self.check(points)
-        q, curves = self._bins, list[Curve | None]()
+        q, curves, exposed = self._bins, list[Curve | None](), list[Curve | None]()
         if points:
             rows = self.scenario.cross_section([self._state(point) for point in points], q)
             curves = [without_noise(q, row) for row in rows]
-        return observe(curves, self.analysis.observables)
+            if any(getattr(observable, "sees_noise", False) for observable in self.analysis.observables.values()):
+                constant, slope = self._variance
+                exposed = [Curve(q, row, np.sqrt(constant + slope * row)) for row in rows]
+        return observe(curves, self.analysis.observables, exposed or None)
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON: sample, instrument, devices with their limits, exposure."""
@@ -243,9 +248,12 @@ class SimulatedExperiment(SaxsExperiment):
     def _state(self, point: Point) -> dict[str, float]:
         return {parameter: float(point[parameter]) for parameter in self.devices.axes}
 
-    def _offline(self, state: Mapping[str, float] | None, series: str, number: int) -> tuple[np.ndarray, Readings]:
-        frame = self.physics.expose(state, exposure_s=self.exposure_s, shutter_open=True, series=series, number=number)
-        return frame.image, Readings(self.exposure_s, frame.monitor_counts, frame.transmitted_counts)
+    def _offline(
+        self, state: Mapping[str, float] | None, series: str, number: int, exposure_s: float | None = None
+    ) -> tuple[np.ndarray, Readings]:
+        exposure_s = exposure_s or self.exposure_s
+        frame = self.physics.expose(state, exposure_s=exposure_s, shutter_open=True, series=series, number=number)
+        return frame.image, Readings(exposure_s, frame.monitor_counts, frame.transmitted_counts)
 
     def _reducer(self, background: Background | None = None) -> Reducer:
         instrument = self.instrument
@@ -259,40 +267,28 @@ class SimulatedExperiment(SaxsExperiment):
         return Reducer(geometry, background=background, **self._reduction)
 
     @cached_property
+    def _variance(self) -> tuple[np.ndarray, np.ndarray]:
+        """Variance of a point of an exposure's curve, ``(k,)`` each: without the sample's scattering, and per 1/cm.
+
+        Counts are Poisson, so that it is a straight line in dΣ/dΩ; two exposures without noise tell it.
+        """
+        photons, sample = self.instrument.flux_ph_s * self.exposure_s, self.scenario.sample
+        monitor = photons * self.instrument.monitor_efficiency
+        empty = self.instrument.expected(self.physics.q, None, sample=None, exposure_s=self.exposure_s)
+        times = self.background_frames
+        reducer = self._reducer(Background(times * empty, times * self.exposure_s, times * monitor))
+        found = []
+        for level in (0.0, 1.0):
+            curve = np.full_like(self.physics.q, level)
+            image = self.instrument.expected(self.physics.q, curve, sample=sample, exposure_s=self.exposure_s)
+            reduced = reducer.reduce(
+                image, exposure_s=self.exposure_s, monitor_counts=monitor, transmission=sample.transmission
+            )
+            found.append(np.square(reduced.sigma))
+        return found[0], np.maximum(found[1] - found[0], 0.0)
+
+    @cached_property
     def _bins(self) -> np.ndarray:
         """``(k,)`` 1/Å, where reduced curves have their points."""
         lit = np.ones(self.instrument.shape, dtype=np.int32)
         return self._reducer().reduce(lit, exposure_s=self.exposure_s, monitor_counts=1.0, transmission=1.0).q
-
-
-def default_axis(parameter: ScenarioParameter, *, time_scale: float = 1.0, faults: Faults | None = None) -> SoftAxis:
-    """Build a positioner for a scenario's parameter: a temperature stage for °C, else a motor; full range in 4 s."""
-    common: dict[str, Any] = {
-        "name": parameter.name,
-        "limits": (parameter.low, parameter.high),
-        "egu": parameter.unit,
-        "time_scale": time_scale,
-        "faults": faults,
-    }
-    speed = (parameter.high - parameter.low) / 4
-    if parameter.unit == "°C":
-        return TemperatureStage(ramp_rate=speed, settle_s=0.5, **common)
-    return SimulatedMotor(velocity=speed, **common)
-
-
-def _checked(axes: Mapping[str, SoftAxis], parameters: Sequence[ScenarioParameter]) -> dict[str, SoftAxis]:
-    """Return the axes in the order of the parameters; raise unless they fit."""
-    names = [parameter.name for parameter in parameters]
-    if set(axes) != set(names):
-        raise InstrumentError(f"the scenario's parameters are {sorted(names)}, axes were given for {sorted(axes)}")
-    for parameter in parameters:
-        axis = axes[parameter.name]
-        if axis.egu != parameter.unit:
-            raise InstrumentError(
-                f"parameter {parameter.name} is in {parameter.unit!r}, its axis {axis.name} in {axis.egu!r}"
-            )
-    taken = [axis.name for axis in axes.values()]
-    reserved = {"det", "shutter", "holder", "i0", "diode", "ring_current"}
-    if len(set(taken)) < len(taken) or reserved & set(taken):
-        raise InstrumentError(f"names of axes must differ, also from {sorted(reserved)}; got {taken}")
-    return {name: axes[name] for name in names}

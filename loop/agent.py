@@ -7,13 +7,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from botorch.models.model import Model
-from numpy.typing import NDArray
-from torch import Tensor
 
 from loop.acquisition.context import AcquisitionContext, best_value, objective_transform, reference_points
 from loop.acquisition.optimise import OnDevice, maximise_box, maximise_pool
@@ -22,8 +20,8 @@ from loop.belief import AgentError, Belief
 from loop.errors import PluginError
 from loop.ledger import Ledger
 from loop.protocols import Acquisition, SearchSpace, Surrogate
-from loop.records import Observation, Origin, Point, Prediction, Status, Suggestion
-from loop.seeds import ACQUIRE, INITIAL, OPTIMISE, REFERENCE, derive, isolated
+from loop.records import Cause, Observation, Origin, Point, Prediction, Status, Suggestion
+from loop.seeds import ACQUIRE, OPTIMISE, REFERENCE, derive, isolated
 from loop.space import finite
 
 if TYPE_CHECKING:
@@ -34,8 +32,8 @@ class Agent:
     """Decides what to measure next: the only stateful class of the decision side.
 
     The k-th suggestion is a function of the constructor's arguments, the outcomes ingested so far (in order), the
-    points in flight and k; of nothing else, the global random state included. So an agent is rebuilt from a journal by
-    `register` and `ingest` alone, without fitting anything, and then suggests what the first one would have suggested.
+    points in flight or added, and k; of nothing else, the global random state included. So an agent is rebuilt from a
+    journal by `register` and `ingest` alone, without fitting, and then suggests what the first one would have.
 
     Only measured points reach the model. A lost point (failed, rejected, abandoned) is not suggested again: in a pool
     its sample is masked; in a box nothing within `exclusion` of it is suggested, and acquisitions see it as if it were
@@ -55,7 +53,7 @@ class Agent:
     direction
         What the objective wants; None where there is no optimum to look for (map).
     n_initial
-        Space-filling points before the model decides. A lost one is replaced, a manual one counts.
+        Space-filling points before the model decides. Lost ones are replaced; manual ones count, reactions' do not.
     seed
         Of everything random.
     acquisition_options
@@ -149,7 +147,7 @@ class Agent:
     def remaining(self) -> int | None:
         """Samples of a pool that have not been suggested yet; None for a continuous space."""
         candidates = self.space.candidates
-        return None if candidates is None else int(self._available(candidates).sum())
+        return None if candidates is None else int(self._ledger.available(self.space).sum())
 
     def suggest(self, n: int = 1) -> list[Suggestion]:
         """Decide on the next `n` points, each with those before it in flight.
@@ -169,8 +167,8 @@ class Agent:
                 new.append(suggestion)
             return new
 
-    def add(self, point: Point) -> Suggestion:
-        """Enter a point that a person wants measured; it is in flight from now on.
+    def add(self, point: Point, *, cause: Cause | None = None, exposure_s: float | None = None) -> Suggestion:
+        """Enter a point that a person wants measured, or a reaction (`cause`); it is in flight from now on.
 
         Raises
         ------
@@ -179,7 +177,9 @@ class Agent:
         """
         with self._lock:
             start, point = self._clock(), self.space.validate(point)
-            suggestion = self._record(point, Origin.MANUAL, start, predict=self._belief.possible)
+            origin = Origin.MANUAL if cause is None else Origin.REACTION
+            suggestion = self._record(point, origin, start, predict=self._belief.possible)
+            suggestion = replace(suggestion, cause=cause, exposure_s=exposure_s)
             self._ledger.register(suggestion)
             return suggestion
 
@@ -238,8 +238,9 @@ class Agent:
 
     def _decide(self) -> Suggestion:
         start = self._clock()
-        if len(self._ledger.suggestions) - self._ledger.lost < self.n_initial or not self._belief.possible:
-            return self._record(self._space_filling(), Origin.INITIAL, start, predict=False)
+        if self._ledger.spread < self.n_initial or not self._belief.possible:
+            point = self._ledger.space_filling(self.space, self.n_initial, self.seed)
+            return self._record(point, Origin.INITIAL, start, predict=False)
         k = len(self._ledger.suggestions)
         model = self.model()
         context = self._context(k)
@@ -251,7 +252,7 @@ class Agent:
                 acquisition = OnDevice(acquisition, self.device)
             candidates = self.space.candidates
             if candidates is not None:
-                row, value = maximise_pool(acquisition, candidates, self._available(candidates))
+                row, value = maximise_pool(acquisition, candidates, self._ledger.available(self.space))
                 point = finite(self.space).at(row)
             else:
                 x, value = maximise_box(
@@ -282,16 +283,6 @@ class Agent:
             decision_s=self._clock() - start,
         )
 
-    def _space_filling(self) -> Point:
-        """First point of the space-filling sequence that has not been suggested yet."""
-        used = [dict(s.point) for s in self._ledger.suggestions.values()]
-        n = max(self.n_initial, len(used) + 1)
-        if self.space.candidates is not None:
-            n = min(n, len(self.space.candidates))
-        sequence = self.space.initial(n, seed=derive(self.seed, INITIAL))
-        # A pool that is not used up, or one point more than were used: there is always one left.
-        return next(p for p in sequence if dict(p) not in used)
-
     def _context(self, k: int) -> AcquisitionContext:
         X, Y, _ = self._belief.data()
         unknown = [s.point for s in self._ledger.unknown]
@@ -307,9 +298,3 @@ class Agent:
             posterior_transform=None if transform is None else transform.to(self.device),
             seed=derive(self.seed, k, ACQUIRE),
         )
-
-    def _available(self, candidates: Tensor) -> NDArray[np.bool_]:
-        pool = finite(self.space)
-        available = np.ones(len(candidates), dtype=np.bool_)
-        available[[pool.index(s.point) for s in self._ledger.suggestions.values()]] = False
-        return available

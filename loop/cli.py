@@ -147,10 +147,13 @@ def train_saxs(
 @app.command()
 def classify(
     context: typer.Context,
-    files: Annotated[
-        list[Path],
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE...", help="Columns of text, canSAS XML, NXcanSAS, Nika HDF5, Parquet.", show_default=False
+            metavar="SOURCE...",
+            help="Files (columns of text, canSAS XML, NXcanSAS, Nika and other HDF5, Parquet), folders of campaigns, "
+            "or addresses of Tiled nodes (http://...; key: $BEAMLOOP_TILED_API_KEY).",
+            show_default=False,
         ),
     ],
     model: Annotated[
@@ -159,12 +162,36 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     figure: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the curves.")] = None,
     calibrate: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="About 30 good curves of the instrument, which novelty then refers to."),
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Folder of about 30 files with good curves of the instrument (or a campaign, or an address), which "
+            "novelty then refers to.",
+        ),
     ] = None,
     unit: Annotated[str | None, typer.Option(metavar="1/A|1/nm", help="Of q, whatever the files say.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="Q,I[,SIGMA]",
+            help="Names of the columns or arrays, where they are not the usual; of text also numbers.",
+        ),
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="Of a Tiled catalogue, this run only: uid or its first letters, scan_id, or -1 for the latest; may be "
+            "repeated.",
+        ),
+    ] = None,
     skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave out rows without a number or an error bar above 0.")
+        bool,
+        typer.Option(
+            "--skip-bad-rows",
+            help="Leave out rows without a number, without an error bar above 0, or with q out of order.",
+        ),
     ] = False,
     alpha: Annotated[float, typer.Option(help="Share of false alarms of novelty.")] = 0.05,
 ) -> None:
@@ -173,7 +200,7 @@ def classify(
         from loop.commands import classify as commands
 
         code = commands.classify(
-            files,
+            sources,
             model=model,
             as_json=as_json,
             figure=figure,
@@ -181,6 +208,8 @@ def classify(
             unit=unit,
             skip_bad_rows=skip_bad_rows,
             alpha=alpha,
+            columns=columns,
+            runs=run or (),
         )
     raise typer.Exit(code)
 

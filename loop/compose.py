@@ -27,6 +27,8 @@ from loop.errors import ConfigError
 from loop.plugins import find
 from loop.priors import fitted_prior, prior_of
 from loop.protocols import Experiment, Surrogate
+from loop.reactions import BUILTIN as REACTIONS
+from loop.reactions import Condition, Rule
 from loop.space import BoxSpace, Continuous, PoolSpace
 from loop.stopping import MaxPoints, MaxTime, StoppingRule
 from loop.wording import symbol
@@ -57,6 +59,9 @@ class Parts:
     stopping: StoppingRule
     new_agent: Callable[[], Agent]
     """Makes an agent that knows nothing yet."""
+    reactions: tuple[Rule, ...] = ()
+    exposure_s: float | None = None
+    """See `loop.engine.Campaign`."""
 
 
 def compose(config: CampaignConfig, folder: Path) -> Parts:
@@ -105,7 +110,8 @@ def compose(config: CampaignConfig, folder: Path) -> Parts:
         device=_device(config),
     )
     new_agent()  # a wrong acquisition or option is to be told now
-    return Parts(config, space, experiment, _stopping(config), new_agent)
+    exposure_s = config.measurement.exposure_s if isinstance(config.beamline, SimulatedBeamline) else None
+    return Parts(config, space, experiment, _stopping(config), new_agent, _reactions(config), exposure_s)
 
 
 def _device(config: CampaignConfig) -> str:
@@ -153,6 +159,26 @@ def _stopping(config: CampaignConfig) -> StoppingRule:
     return reduce(or_, rules)
 
 
+def _reactions(config: CampaignConfig) -> tuple[Rule, ...]:
+    rules = []
+    for reaction in config.reactions:
+        when, do = reaction.when, reaction.do
+        built = find(do.kind, REACTIONS, group="beamloop.reaction", what="reaction")
+        try:
+            react = built(**do.options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"reactions.{reaction.name}.do.options: {do.kind} cannot be built from {dict(do.options)}: {error}"
+            ) from error
+        if not callable(react):
+            raise ConfigError(f"reactions.{reaction.name}.do: {do.kind} gives a {type(react).__name__}, no reaction.")
+        side: Literal["above", "below"] = "above" if when.above is not None else "below"
+        threshold = cast(float, getattr(when, side))
+        condition = Condition(when.observable, side, threshold, when.significance)
+        rules.append(Rule(reaction.name, condition, react, reaction.at_most))
+    return tuple(rules)
+
+
 def _box(config: CampaignConfig) -> BoxSpace:
     assert config.space.kind == "box"  # noqa: S101 - for the type checker: the configuration has checked it
     return BoxSpace(
@@ -181,8 +207,15 @@ def _pool(config: CampaignConfig, recording: RecordedCurves) -> PoolSpace:
 def _observables(config: CampaignConfig, build: Callable[[str, Component], Observable]) -> dict[str, Observable]:
     """Build all, the objective's first."""
     first = config.objective.observable
-    names = [first, *(name for name in config.observables if name != first)]
-    return {name: build(name, config.observables[name]) for name in names}
+    built: dict[str, Observable] = {}
+    for name in (first, *(name for name in config.observables if name != first)):
+        try:
+            built[name] = build(name, config.observables[name])
+        except ConfigError as error:
+            # Those of this package know their options, but not what the file calls them.
+            place = f"observables.{name}.options."
+            raise ConfigError(str(error) if str(error).startswith(place) else f"{place}{error}") from error
+    return built
 
 
 def _simulated(config: CampaignConfig, beamline: SimulatedBeamline, folder: Path) -> SimulatedExperiment:

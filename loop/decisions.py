@@ -2,25 +2,28 @@
 
 A campaign keeps one run open, the *decisions run*, with two streams of one event a point: ``suggestion`` before it is
 measured and ``outcome`` after. The key ``record`` holds the whole record as JSON; the other keys repeat its numbers as
-columns, so that a table of the run reads well.
+columns, so that a table of the run reads well. A third stream, ``alert``, has an event for each reaction's condition
+that held for an outcome (`loop.reactions`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
-from loop.records import Observation, Suggestion
+from loop.records import Alert, Observation, Suggestion
 
 PURPOSE = "decisions"
 RUN_KEY = "decisions"
-SUGGESTION, OUTCOME = "suggestion", "outcome"
+SUGGESTION, OUTCOME, ALERT = "suggestion", "outcome", "alert"
 
 
 class _Columns:
@@ -68,6 +71,9 @@ class Decisions:
                 "converged": "number",
                 "decision_s": "number",
                 "idle_s": "number",
+                "cause": "string",
+                "reaction": "string",
+                "exposure_s": "number",
                 "record": "string",
             },
         )
@@ -81,6 +87,19 @@ class Decisions:
                 "record": "string",
             },
         )
+        self._alert = _Columns(
+            ALERT,
+            {
+                "suggestion_id": "string",
+                "reaction": "string",
+                "observable": "string",
+                "value": "number",
+                "sd": "number",
+                "side": "string",
+                "threshold": "number",
+                "follow_ups": "integer",
+            },
+        )
 
     def open(self, metadata: Mapping[str, Any]) -> MsgGenerator[Any]:
         """Open the run."""
@@ -92,8 +111,8 @@ class Decisions:
 
     def suggestion(self, suggestion: Suggestion, *, idle_s: float) -> MsgGenerator[Any]:
         """Record what will be measured next, the prediction included."""
-        nan = float("nan")
-        prediction = suggestion.prediction
+        nan = math.nan
+        prediction, cause = suggestion.prediction, suggestion.cause
         columns: dict[str, Any] = {
             "suggestion_id": suggestion.id,
             "iteration": suggestion.iteration,
@@ -102,6 +121,9 @@ class Decisions:
             "converged": float(suggestion.model.get("converged", nan)),
             "decision_s": suggestion.decision_s,
             "idle_s": idle_s,
+            "cause": "" if cause is None else cause.suggestion_id,
+            "reaction": "" if cause is None else cause.reaction,
+            "exposure_s": nan if suggestion.exposure_s is None else suggestion.exposure_s,
             "record": json.dumps(suggestion.to_json()),
         }
         for name in self.observables:
@@ -111,7 +133,7 @@ class Decisions:
 
     def outcome(self, observation: Observation) -> MsgGenerator[Any]:
         """Record how it ended."""
-        nan = float("nan")
+        nan = math.nan
         columns: dict[str, Any] = {
             "suggestion_id": observation.suggestion_id,
             "status": str(observation.status),
@@ -122,6 +144,10 @@ class Decisions:
             columns[name] = observation.values.get(name, nan)
             columns[f"{name}_sd"] = observation.sds.get(name, nan)
         yield from self._write(self._outcome, columns)
+
+    def alert(self, alert: Alert) -> MsgGenerator[Any]:
+        """Record that a reaction's condition held."""
+        yield from self._write(self._alert, asdict(alert))
 
     def _write(self, columns: _Columns, values: Mapping[str, Any]) -> MsgGenerator[None]:
         columns.put(values)
@@ -149,3 +175,8 @@ def suggestion_of(event: Mapping[str, Any]) -> tuple[Suggestion, float]:
 def outcome_of(event: Mapping[str, Any]) -> Observation:
     """Read an ``outcome`` event back."""
     return Observation.from_json(json.loads(event["data"]["record"]))
+
+
+def alert_of(event: Mapping[str, Any]) -> Alert:
+    """Read an ``alert`` event back."""
+    return Alert(**event["data"])

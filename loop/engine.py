@@ -3,51 +3,39 @@
 The next decision is taken in a worker thread while the current point is being measured; the point in flight is
 pending for it. So the decision for point k is a function of the outcomes up to k - 2 and of point k - 1 being under
 way, whatever the timing: that is what makes a resumed campaign suggest what an uninterrupted one would have suggested.
+
+A decision takes the first follow-up that waits, if there is one (`loop.reactions`). What follows from the outcome of
+point k waits from then on: point k + 1 has been decided by then, so that k + 2 is the first that can be a follow-up.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import IllegalMessageSequence, MsgGenerator, RunEngineControlException
+from bluesky.utils import MsgGenerator
 
 from loop.agent import Agent
-from loop.collector import Collector
 from loop.decisions import Decisions
 from loop.errors import JournalError
-from loop.history import MEASUREMENT, PREPARATION, History, RunDocuments, Step, has_event
+from loop.history import History, Step
+from loop.measuring import Measuring
 from loop.progress import NullProgress, Progress
-from loop.protocols import Evaluation, Experiment
-from loop.records import Observation, Status, Suggestion
+from loop.protocols import Experiment
+from loop.reactions import Reactions, Rule
+from loop.records import Alert, Observation, Status, Suggestion
 from loop.stopping import StoppingRule, StopState
-from loop.threads import in_thread, settle
+from loop.threads import settle
+from loop.waiting import Guard, Waiting
+from loop.wording import alerted
 
-T = TypeVar("T")
-
-STORAGE_FAILURES = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-)
-"""What the operating system says when a file cannot be written: never a point's fault."""
-NOT_A_DEVICES_FAILURE = (RunEngineControlException, IllegalMessageSequence, JournalError)
-"""What the plan lets through: a person's abort, a plan's own mistake, a journal that cannot go on."""
-
-log = logging.getLogger(__name__)
-
-
-class Guard(Protocol):
-    """Something that may forbid the next exposure: a full disk, say."""
-
-    def __call__(self) -> str | None:
-        """Return why the campaign must pause now, or None."""
-        ...
+__all__ = ["Campaign", "Guard"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +59,10 @@ class Campaign:
     """Hears why the plan is about to pause by itself."""
     history: History | None = None
     """What an earlier process left, to be continued."""
+    reactions: Sequence[Rule] = ()
+    """What it does by itself when an outcome crosses a threshold."""
+    exposure_s: float | None = None
+    """Exposure time, s, of which reactions ask multiples; None where the experiment cannot expose longer."""
 
     def plan(self) -> MsgGenerator[str]:
         """Return the plan; it returns the reason why the campaign ended."""
@@ -83,24 +75,32 @@ class _Run:
     def __init__(self, campaign: Campaign) -> None:
         self.campaign = campaign
         self.agent = campaign.agent
-        self.experiment = campaign.experiment
         self.progress = campaign.progress
         self.decisions = Decisions(campaign.experiment.observables)
-        self.collector = Collector()
-        self.frame = campaign.history.frames if campaign.history else 0
+        self.reactions = Reactions(campaign.agent, campaign.reactions, campaign.exposure_s)
+        self.waiting = Waiting(campaign.progress, campaign.on_pause, campaign.guards)
+        self.measuring = Measuring(
+            campaign.experiment,
+            self.waiting,
+            campaign.progress,
+            metadata=campaign.metadata,
+            attempts=campaign.attempts,
+            history=campaign.history,
+        )
         self.elapsed_before = campaign.history.elapsed_s if campaign.history else 0.0
         self.started = time.monotonic()
-        self.beam_free = time.monotonic()
-        """When the last exposure ended: idle time counts from here."""
         self.error: float | None = None
         self.failures = 0
+        self.at_most = {rule.name: rule.at_most for rule in campaign.reactions}
+        self.noted: Counter[str] = Counter()
+        """Alerts raised by this process, by reaction."""
 
     def plan(self) -> MsgGenerator[str]:
         worker = ThreadPoolExecutor(1, thread_name_prefix="beamloop-decision")
         try:
-            token = yield from bps.subscribe("all", self.collector)
-            yield from self.decisions.open({**self.campaign.metadata, **self._metadata(None)})
-            reason = yield from bpp.finalize_wrapper(self._prepared(worker), self.experiment.finish)
+            token = yield from bps.subscribe("all", self.measuring.collector)
+            yield from self.decisions.open({**self.campaign.metadata, **self.measuring.metadata(None)})
+            reason = yield from bpp.finalize_wrapper(self._prepared(worker), self.campaign.experiment.finish)
             yield from self.decisions.close(reason)
             yield from bps.unsubscribe(token)
         finally:
@@ -109,45 +109,13 @@ class _Run:
         return reason
 
     def _prepared(self, worker: Executor) -> MsgGenerator[str]:
-        yield from self._prepare()
+        yield from self.measuring.prepare()
         return (yield from self._loop(worker))
-
-    def _prepare(self) -> MsgGenerator[None]:
-        """Prepare, or take up what was prepared; failures are tried again as a point's, then the campaign pauses."""
-        history = self.campaign.history
-        runs = history.preparation if history else ()
-        failures = 0
-        while True:
-            try:
-                if not runs:
-                    yield from self._pause_if_guarded()
-                    runs = yield from self._take_preparation()
-                self.experiment.restore(runs)
-            except NOT_A_DEVICES_FAILURE:
-                raise
-            except Exception as error:
-                # What an earlier process prepared may be spoilt as well: a file is gone, say. It is taken anew.
-                runs, failures = (), failures + 1
-                log.exception("preparing")
-                why = f"preparing failed: {error}"
-            else:
-                yield from bps.checkpoint()
-                return
-            self.collector.take()
-            if failures % self.campaign.attempts:
-                self.progress.note(why)
-            else:
-                yield from self._pause(f"{why} Look at the instrument, then resume.")
-
-    def _take_preparation(self) -> MsgGenerator[tuple[RunDocuments, ...]]:
-        metadata = {**self._metadata(None), "purpose": PREPARATION}
-        yield from bpp.set_run_key_wrapper(bpp.inject_md_wrapper(self.experiment.prepare(), metadata), PREPARATION)
-        return tuple(self.collector.take())
 
     def _loop(self, worker: Executor) -> MsgGenerator[str]:
         upcoming: Future[list[Suggestion]] | None = None
-        step = self._rebuild_agent()
-        self.beam_free = time.monotonic()
+        step = yield from self._rebuild()
+        self.measuring.beam_free = time.monotonic()
         while True:
             if step is None:
                 if upcoming is None:
@@ -155,157 +123,99 @@ class _Run:
                     if reason is not None:
                         return reason
                     upcoming = worker.submit(self._decide)
-                suggestions = yield from self._wait_for(upcoming, "deciding on the next point")
+                suggestions = yield from self.waiting.for_result(upcoming, "deciding on the next point")
+                upcoming = None
                 if suggestions is None:
-                    upcoming = None
                     continue
                 if not suggestions:
+                    if self.reactions.waiting:
+                        continue  # follow-ups of an outcome that came after that decision
                     return "every sample of the pool has been taken"
                 (suggestion,) = suggestions
-                idle_s = time.monotonic() - self.beam_free
+                idle_s = time.monotonic() - self.measuring.beam_free
                 yield from self.decisions.suggestion(suggestion, idle_s=idle_s)
                 step = Step(suggestion, idle_s=idle_s)
                 self.progress.suggested(suggestion)
             self.agent.register(step.suggestion)
-            upcoming = None
             if self.campaign.stopping.reason(self._state(in_flight=1)) is None:
                 upcoming = worker.submit(self._decide)
             known = step.observation
             observation = known
             if observation is None:
-                observation = yield from self._finish(step)
+                observation = yield from self.measuring.finish(step)
                 yield from self.decisions.outcome(observation)
             if upcoming is not None:
                 # The agent must not learn of this outcome before that decision is taken.
                 yield from settle(upcoming)
             self.agent.ingest(observation)
             self.progress.finished(step.suggestion, observation, idle_s=step.idle_s, model_error=self.error)
+            yield from self._react(step.suggestion, observation)
             step = None
             if known is None:
                 # Not for what an earlier process saw fail: whoever resumed has looked.
                 yield from self._pause_if_failing(observation)
 
-    def _rebuild_agent(self) -> Step | None:
-        """Replay what the journal tells; return the last step, which the loop takes up where it was left."""
+    def _rebuild(self) -> MsgGenerator[Step | None]:
+        """Replay what the journal tells; return the last step, which the loop takes up where it was left.
+
+        Outcomes are told where they came between the decisions, so that reactions see what they saw then.
+        """
         steps = self.campaign.history.steps if self.campaign.history else ()
-        for step in steps[:-1]:
-            if step.observation is None:
-                raise JournalError(
-                    f"the journal holds point {step.suggestion.iteration} ({step.suggestion.id}) without an outcome "
-                    f"before point {steps[-1].suggestion.iteration}: it was not written by one campaign."
-                )
+        told = 0
+        for number, step in enumerate(steps):
+            for earlier in steps[told : min(step.suggestion.based_on, number)]:
+                yield from self._tell(earlier)
+                told += 1
             self.agent.register(step.suggestion)
-            self.agent.ingest(step.observation)
-            self.progress.finished(step.suggestion, step.observation, idle_s=step.idle_s, model_error=None)
+            self.reactions.took(step.suggestion)
+        for earlier in steps[told:-1]:
+            yield from self._tell(earlier)
         return steps[-1] if steps else None
 
+    def _tell(self, step: Step) -> MsgGenerator[None]:
+        """Tell an outcome of the journal again."""
+        if step.observation is None:
+            raise JournalError(
+                f"the journal holds point {step.suggestion.iteration} ({step.suggestion.id}) without an outcome before "
+                "a later one: it was not written by one campaign."
+            )
+        self.agent.ingest(step.observation)
+        self.progress.finished(step.suggestion, step.observation, idle_s=step.idle_s, model_error=None)
+        yield from self._heard(step.suggestion, step.observation)
+
     def _decide(self) -> list[Suggestion]:
-        suggestions = self.agent.suggest(1)
+        follow_up = self.reactions.suggest()
+        suggestions = self.agent.suggest(1) if follow_up is None else [follow_up]
         self.error = self.campaign.model_error(self.agent)
         return suggestions
 
-    def _finish(self, step: Step) -> MsgGenerator[Observation]:
-        """Measure and evaluate until the point is accepted or the attempts are used up."""
-        suggestion = step.suggestion
-        uids: list[str] = []
-        attempts, status, reason = 0, Status.FAILED, ""
-        runs = list(step.runs)
-        while True:
-            if not runs:
-                if attempts >= self.campaign.attempts:
-                    return Observation(
-                        suggestion.id, suggestion.point, status, reason=reason, attempts=attempts, run_uids=tuple(uids)
-                    )
-                yield from self._pause_if_guarded()
-                self.progress.measuring(suggestion, attempts + 1)
-                runs = yield from self._measure(suggestion, attempts + 1)
-            run = runs.pop(0)
-            uids.append(run[0][1]["uid"])
-            if has_event(run):
-                evaluation = yield from self._evaluate(run)
-                attempts += 1
-                if evaluation.accepted:
-                    return Observation(
-                        suggestion.id,
-                        suggestion.point,
-                        Status.MEASURED,
-                        values=dict(evaluation.values),
-                        sds=dict(evaluation.sds),
-                        attempts=attempts,
-                        run_uids=tuple(uids),
-                    )
-                status, reason = Status.REJECTED, evaluation.reason
-                self.progress.note(f"point {suggestion.iteration}: {reason}")
-            elif run[-1][0] == "stop" and run[-1][1]["exit_status"] == "fail":
-                attempts += 1
-                status, reason = Status.FAILED, run[-1][1].get("reason", "")
-                self.progress.note(f"point {suggestion.iteration}: {reason}")
-            # Any other run without an event was interrupted (its process died, a person aborted): not an attempt.
+    def _react(self, suggestion: Suggestion, observation: Observation) -> MsgGenerator[None]:
+        """Let the reactions hear of an outcome, and raise the alerts that the journal does not hold yet."""
+        history = self.campaign.history
+        raised = {alert.key for alert in history.alerts} if history else set()
+        for alert in (yield from self._heard(suggestion, observation)):
+            if alert.key in raised:
+                continue
+            yield from self.decisions.alert(alert)
+            self.noted[alert.reaction] += 1
+            if alert.follow_ups or self.noted[alert.reaction] <= self.at_most[alert.reaction]:
+                # All are in the journal; on the screen those would hide the rest that nothing follows any more.
+                self.progress.note(alerted(alert, suggestion.iteration))
 
-    def _measure(self, suggestion: Suggestion, attempt: int) -> MsgGenerator[list[RunDocuments]]:
-        metadata = {
-            **self._metadata(suggestion),
-            "purpose": MEASUREMENT,
-            "attempt": attempt,
-            "frame_number": self.frame,
-        }
-        plan = self.experiment.measure(suggestion.point, frame_number=self.frame, metadata=metadata)
-        blocked = ""
-        try:
-            yield from bpp.set_run_key_wrapper(plan, MEASUREMENT)
-        except NOT_A_DEVICES_FAILURE:
-            raise
-        except Exception as error:
-            runs = self.collector.take()
-            log.exception("point %d", suggestion.iteration)
-            if not _counts_as_attempt(runs, error):
-                # Another point would fare no better.
-                blocked = f"point {suggestion.iteration}: {error}"
-        else:
-            runs = self.collector.take()
-        finally:
-            self.beam_free = time.monotonic()
-        self.frame += sum(has_event(run) for run in runs)
-        yield from bps.checkpoint()
-        if blocked:
-            yield from self._pause(f"{blocked}. Nothing measured is lost; mend it, then resume.")
-        return runs
-
-    def _evaluate(self, run: RunDocuments) -> MsgGenerator[Evaluation]:
-        while True:
-            # Not in the decision worker, which may be busy with the next suggestion.
-            evaluation = yield from self._wait_for(in_thread(self.experiment.evaluate, run), "evaluating a run")
-            if evaluation is not None:
-                return evaluation
-
-    def _wait_for(self, future: Future[T], doing: str) -> MsgGenerator[T | None]:
-        """Wait without blocking the RunEngine; an error pauses the campaign and gives None once it is resumed."""
-        yield from settle(future)
-        error = future.exception()
-        if error is None:
-            return future.result()
-        yield from self._pause(f"{doing} failed: {type(error).__name__}: {error}")
-        return None
-
-    def _pause_if_guarded(self) -> MsgGenerator[None]:
-        for guard in self.campaign.guards:
-            while (why := guard()) is not None:
-                yield from self._pause(why)
+    def _heard(self, suggestion: Suggestion, observation: Observation) -> MsgGenerator[list[Alert]]:
+        if not self.reactions.rules:
+            return []
+        hear = self.reactions.hear
+        return (yield from self.waiting.until_it_works(lambda: hear(suggestion, observation), "reacting to an outcome"))
 
     def _pause_if_failing(self, observation: Observation) -> MsgGenerator[None]:
         self.failures = 0 if observation.status is Status.MEASURED else self.failures + 1
         if self.failures >= self.campaign.failures_in_a_row:
             count, self.failures = self.failures, 0
-            yield from self._pause(
+            yield from self.waiting.pause(
                 f"{count} points in a row could not be measured; the last one, {observation.suggestion_id}: "
                 f"{observation.reason}. Look at the instrument, then resume."
             )
-
-    def _pause(self, why: str) -> MsgGenerator[None]:
-        self.progress.paused(why)
-        self.campaign.on_pause(why)
-        yield from bps.checkpoint()
-        yield from bps.pause()
 
     def _state(self, *, in_flight: int) -> StopState:
         """Build the stopping rules' view, the point in flight counted as if it were measured."""
@@ -317,20 +227,3 @@ class _Run:
             objective=self.agent.observables[0],
             suggestions=self.agent.suggestions,
         )
-
-    def _metadata(self, suggestion: Suggestion | None) -> dict[str, Any]:
-        return {
-            **{k: v for k, v in self.campaign.metadata.items() if k not in ("config", "experiment")},
-            "iteration": None if suggestion is None else suggestion.iteration,
-            "suggestion_id": None if suggestion is None else suggestion.id,
-        }
-
-
-def _counts_as_attempt(runs: Sequence[RunDocuments], error: Exception) -> bool:
-    """Whether a measurement that raised has told something about its point.
-
-    It has not if it never opened a run, was closed as aborted, or the frame could not be stored.
-    """
-    if not runs or runs[-1][-1][0] != "stop" or runs[-1][-1][1]["exit_status"] != "fail":
-        return False
-    return not (isinstance(error, OSError) and error.errno in STORAGE_FAILURES)

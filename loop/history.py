@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loop.decisions import ALERT, OUTCOME, SUGGESTION, alert_of, outcome_of, suggestion_of
 from loop.decisions import PURPOSE as DECISIONS
-from loop.decisions import SUGGESTION, outcome_of, suggestion_of
 from loop.errors import JournalError
-from loop.records import Observation, Status, Suggestion
+from loop.records import Alert, Observation, Status, Suggestion
 
 MEASUREMENT, PREPARATION = "measurement", "preparation"
 """What a run is for: the key ``purpose`` of its start document."""
@@ -43,6 +43,8 @@ class History:
     """Versions, seed, config hash, instrument description: the campaign run's start document."""
     steps: tuple[Step, ...]
     """In order of suggestion."""
+    alerts: tuple[Alert, ...] = ()
+    """What reactions have told, in order."""
     started: float = 0.0
     """Unix time of the first document."""
     elapsed_s: float = 0.0
@@ -89,6 +91,7 @@ def read_history(documents: Iterable[tuple[str, Mapping[str, Any]]], *, notes: I
     stream_of: dict[str, str] = {}
     suggestions: dict[str, tuple[Suggestion, float]] = {}
     outcomes: dict[str, Observation] = {}
+    alerts: list[Alert] = []
     segments: list[tuple[float, float]] = []
     metadata: Mapping[str, Any] | None = None
     stop_reason = ""
@@ -114,12 +117,15 @@ def read_history(documents: Iterable[tuple[str, Mapping[str, Any]]], *, notes: I
         else:
             uid = run_of[doc["descriptor"]]
             if runs[uid][0][1].get("purpose") == DECISIONS:
-                if stream_of[doc["descriptor"]] == SUGGESTION:
+                stream = stream_of[doc["descriptor"]]
+                if stream == SUGGESTION:
                     suggestion, idle_s = suggestion_of(doc)
                     suggestions[suggestion.id] = suggestion, idle_s
-                else:
+                elif stream == OUTCOME:
                     outcome = outcome_of(doc)
                     outcomes[outcome.suggestion_id] = outcome
+                elif stream == ALERT:
+                    alerts.append(alert_of(doc))
         runs[uid].append((name, doc))
         if "time" in doc and segments:
             segments[-1] = segments[-1][0], max(segments[-1][1], doc["time"])
@@ -145,6 +151,7 @@ def read_history(documents: Iterable[tuple[str, Mapping[str, Any]]], *, notes: I
             Step(s, outcomes.get(sid), tuple(measurements.get(sid, ())), idle_s)
             for sid, (s, idle_s) in suggestions.items()
         ),
+        alerts=tuple(alerts),
         started=metadata["time"],
         elapsed_s=sum(end - begin for begin, end in segments),
         stop_reason=stop_reason,

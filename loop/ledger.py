@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from loop.belief import AgentError
-from loop.records import Observation, Status, Suggestion
+from loop.protocols import SearchSpace
+from loop.records import Observation, Origin, Point, Status, Suggestion
+from loop.seeds import INITIAL, derive
+from loop.space import finite
 
 
 class Ledger:
@@ -24,9 +30,15 @@ class Ledger:
         return tuple(s for s in self.suggestions.values() if not self._is_measured(s.id))
 
     @property
-    def lost(self) -> int:
-        """How many suggestions ended without a measurement."""
-        return sum(o.status is not Status.MEASURED for o in self.outcomes.values())
+    def spread(self) -> int:
+        """How many suggestions count as initial points: not those that were lost, nor reactions' follow-ups.
+
+        Follow-ups crowd around what they follow.
+        """
+        return sum(
+            s.origin is not Origin.REACTION and (s.id not in self.outcomes or self._is_measured(s.id))
+            for s in self.suggestions.values()
+        )
 
     def register(self, suggestion: Suggestion) -> bool:
         """Enter a suggestion; return whether it is new.
@@ -60,6 +72,23 @@ class Ledger:
             )
         if observation.suggestion_id in self.outcomes:
             raise AgentError(f"suggestion {observation.suggestion_id} has an outcome already: each has one")
+
+    def available(self, space: SearchSpace) -> NDArray[np.bool_]:
+        """Tell which rows ``(n,)`` of a pool's candidates have not been suggested yet."""
+        pool = finite(space)
+        left = np.ones(len(space.candidates if space.candidates is not None else ()), dtype=np.bool_)
+        left[[pool.index(s.point) for s in self.suggestions.values()]] = False
+        return left
+
+    def space_filling(self, space: SearchSpace, n: int, seed: int) -> Point:
+        """Return the first point of the space-filling sequence, `n` long at least, that was not suggested yet."""
+        used = [dict(s.point) for s in self.suggestions.values()]
+        n = max(n, len(used) + 1)
+        if space.candidates is not None:
+            n = min(n, len(space.candidates))
+        sequence = space.initial(n, seed=derive(seed, INITIAL))
+        # A pool that is not used up, or one point more than were used: there is always one left.
+        return next(p for p in sequence if dict(p) not in used)
 
     def _is_measured(self, identity: str) -> bool:
         return identity in self.outcomes and self.outcomes[identity].status is Status.MEASURED

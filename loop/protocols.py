@@ -147,11 +147,14 @@ class Experiment(Protocol):
         """Take up what `prepare` measured from the runs that it took, in this process or in one that died."""
         ...
 
-    def measure(self, point: Point, *, frame_number: int, metadata: Mapping[str, Any]) -> MsgGenerator[Any]:
+    def measure(
+        self, point: Point, *, frame_number: int, metadata: Mapping[str, Any], exposure_s: float | None = None
+    ) -> MsgGenerator[Any]:
         """Plan that takes one complete Bluesky run at `point`, `metadata` going into its start document.
 
-        `frame_number` counts the exposures of the campaign; it names the frame's file and keys a simulator's noise, so
-        that a resumed campaign sees what an uninterrupted one would have seen.
+        `exposure_s` is given where it is not the campaign's; an experiment that is never to expose longer
+        (`loop.reactions`) may leave it out. `frame_number` counts the exposures of the campaign; it names the frame's
+        file and keys a simulator's noise, so that a resumed campaign sees what an uninterrupted one would have seen.
         """
         ...
 

@@ -30,6 +30,8 @@ class Origin(StrEnum):
     INITIAL = "initial"
     ACQUISITION = "acquisition"
     MANUAL = "manual"
+    REACTION = "reaction"
+    """A follow-up of another point's outcome: see `loop.reactions`."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,16 @@ class Prediction:
     """Posterior mean of each observable, in the observable's unit."""
     sd: Mapping[str, float]
     """Standard deviation expected of a *measured* value: model and noise together."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What a follow-up follows."""
+
+    suggestion_id: str
+    """Of the point whose outcome triggered the reaction."""
+    reaction: str
+    """Name of the reaction."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,10 @@ class Suggestion:
     """What the model says of its own inference: engine, whether it converged, scales. Empty without a model."""
     decision_s: float = 0.0
     """Seconds that the decision took."""
+    cause: Cause | None = None
+    """Of a reaction's follow-up."""
+    exposure_s: float | None = None
+    """Exposure time, s, where it is not the campaign's."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, `from_json`'s inverse."""
@@ -70,14 +86,15 @@ class Suggestion:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Suggestion:
-        """Rebuild from `to_json`'s output."""
-        prediction = data["prediction"]
+        """Rebuild from `to_json`'s output; journals of earlier versions lack the last fields."""
+        prediction, cause = data["prediction"], data.get("cause")
         return cls(
             **{
                 **data,
                 "origin": Origin(data["origin"]),
                 "prediction": None if prediction is None else Prediction(**prediction),
                 "pending": tuple(data["pending"]),
+                "cause": None if cause is None else Cause(**cause),
             }
         )
 
@@ -107,3 +124,28 @@ class Observation:
     def from_json(cls, data: Mapping[str, Any]) -> Observation:
         """Rebuild from `to_json`'s output."""
         return cls(**{**data, "status": Status(data["status"]), "run_uids": tuple(data["run_uids"])})
+
+
+@dataclass(frozen=True)
+class Alert:
+    """The condition of a reaction held for an outcome: an event that whoever listens may act on."""
+
+    suggestion_id: str
+    """Of the point."""
+    reaction: str
+    """Name of the reaction."""
+    observable: str
+    value: float
+    """As measured, in the observable's unit."""
+    sd: float
+    """Its standard deviation; NaN if it is not known."""
+    side: str
+    """``above`` or ``below`` the threshold."""
+    threshold: float
+    follow_ups: int
+    """How many points the reaction asks for."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Point and reaction: each pair has at most one alert."""
+        return self.suggestion_id, self.reaction

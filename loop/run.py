@@ -133,6 +133,8 @@ def _execute(parts: Parts, folder: Path, *, progress: bool) -> CampaignResult:
             guards=(lambda: _space_left(journal),),
             model_error=error,
             history=history,
+            reactions=parts.reactions,
+            exposure_s=parts.exposure_s,
         )
         display.started(_header(config, parts, history, folder, error.name))
         for note in _notes(folder):

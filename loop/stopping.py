@@ -12,7 +12,7 @@ from typing import Literal
 
 from loop.errors import BeamloopError
 from loop.metrics import best_so_far
-from loop.records import Observation, Status, Suggestion
+from loop.records import Observation, Origin, Status, Suggestion
 
 Direction = Literal["maximise", "minimise"]
 
@@ -192,6 +192,7 @@ class PredictedSdBelow(StoppingRule):
     """Stops when the points that the acquisition chose were already known: each of the last `window` had a small sd.
 
     The sd is the one predicted before measuring, measurement noise included, so `sd` must lie above the noise.
+    Reactions' follow-ups are left out: nobody chose them for what is not known there.
     """
 
     sd: float
@@ -204,7 +205,8 @@ class PredictedSdBelow(StoppingRule):
 
     def reason(self, state: StopState) -> str | None:
         """See `StoppingRule.reason`."""
-        sds = [s.prediction.sd[state.objective] for s in state.suggestions if s.prediction is not None]
+        chosen = [s for s in state.suggestions if s.origin is not Origin.REACTION]
+        sds = [s.prediction.sd[state.objective] for s in chosen if s.prediction is not None]
         last = sds[-self.window :]
         if len(last) < self.window or max(last) >= self.sd:
             return None

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loop.records import Alert
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -118,6 +122,20 @@ def label(name: str, unit: str = "") -> str:
     """
     text = name.replace("_", " ")
     return f"{text} ({unit})" if unit else text
+
+
+def alerted(alert: Alert, iteration: int) -> str:
+    """Say what a reaction has noticed.
+
+    >>> from loop.records import Alert
+    >>> alerted(Alert("0007-ab", "look_closer", "novelty", 14.21, 1.13, "above", 12.0, 4), 7)
+    'point 7: novelty 14.2 ± 1.1 is above 12 (look_closer, 4 follow-ups)'
+    """
+    many = "1 follow-up" if alert.follow_ups == 1 else f"{alert.follow_ups or 'no'} follow-ups"
+    return (
+        f"point {iteration}: {label(alert.observable)} {with_error(alert.value, alert.sd)} is {alert.side} "
+        f"{number(alert.threshold)} ({alert.reaction}, {many})"
+    )
 
 
 def _exponent(value: float, digits: int) -> int:

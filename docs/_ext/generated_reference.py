@@ -10,18 +10,27 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import typer
+from generated_descriptors import composition_descriptors, structure_descriptors
 from sphinx.application import Sphinx
 
 ERROR_MODULES = {
-    "loop": ("loop.errors", "loop.belief", "loop.stopping"),
+    "loop": (
+        "loop.errors",
+        "loop.belief",
+        "loop.stopping",
+        "loop.reactions.contract",
+        "loop.classifier",
+        "loop.classified",
+    ),
     "instruments": (
         "instruments.errors",
         "instruments.plans",
+        "instruments.readers.base",
         "instruments.reduction_bins",
         "instruments.rundata",
     ),
     "simulators": ("simulators.errors", "simulators.datasets.errors"),
-    "surrogates": ("surrogates.errors",),
+    "surrogates": ("surrogates.errors", "surrogates.descriptors.base"),
 }
 
 MARKER = re.compile(r"<!-- generated: ([a-z_]+) -->")
@@ -130,9 +139,16 @@ def commands() -> Iterator[str]:
 
     group = typer.main.get_command(app)
     yield _usage(group, "beamloop")
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
-        yield f"## `beamloop {name}`\n\n{inspect.cleandoc(command.help or '')}\n"
-        yield _usage(command, f"beamloop {name}")
+    yield from _commands(group, "beamloop")
+
+
+def _commands(group: Any, before: str) -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before} {name}")
+            continue
+        yield f"## `{before} {name}`\n\n{inspect.cleandoc(command.help or '')}\n"
+        yield _usage(command, f"{before} {name}")
 
 
 def _usage(command: Any, name: str) -> str:
@@ -178,9 +194,11 @@ def errors() -> Iterator[str]:
 
 def names() -> Iterator[str]:
     """What may stand after `kind:`, for each exchangeable part."""
-    from instruments.observables import OBSERVABLES
+    from importlib.metadata import entry_points
+
+    from instruments.observables import ENTRY_POINTS, OBSERVABLES
     from loop.acquisition.registry import BUILTIN, DEFAULTS
-    from loop.compose import STOPPING_RULES, SURROGATES
+    from loop.compose import REACTIONS, STOPPING_RULES, SURROGATES
     from simulators.scenarios.registry import BUILT_IN
 
     def summary(reference: str) -> str:
@@ -193,8 +211,12 @@ def names() -> Iterator[str]:
     parts: dict[str, Iterable[tuple[str, str]]] = {
         "surrogate": SURROGATES.items(),
         "acquisition": BUILTIN.items(),
-        "observables": ((name, f"{part.__module__}:{part.__name__}") for name, part in OBSERVABLES.items()),
+        "observables": [
+            *((name, f"{part.__module__}:{part.__name__}") for name, part in OBSERVABLES.items()),
+            *((e.name, e.value) for e in entry_points(group=ENTRY_POINTS) if e.value.startswith("loop.")),
+        ],
         "stopping.rules": STOPPING_RULES.items(),
+        "reactions.do": REACTIONS.items(),
         "beamline.scenario": BUILT_IN.items(),
     }
     yield "`acquisition: {kind: auto}` stands for " + ", ".join(f"`{v}` ({k})" for k, v in DEFAULTS.items()) + ".\n"
@@ -205,7 +227,19 @@ def names() -> Iterator[str]:
         yield ""
 
 
-GENERATORS = {f.__name__: f for f in (campaign_file, pretraining_file, commands, exit_codes, errors, names)}
+GENERATORS = {
+    f.__name__: f
+    for f in (
+        campaign_file,
+        pretraining_file,
+        commands,
+        exit_codes,
+        errors,
+        names,
+        composition_descriptors,
+        structure_descriptors,
+    )
+}
 
 
 def fill(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -67,6 +67,10 @@ def summary(config: CampaignConfig) -> Iterator[tuple[str, str]]:
     ends += [f"{config.stopping.minutes:g} min"] if config.stopping.minutes else []
     ends += [_component(rule) for rule in config.stopping.rules]
     yield "points", f"{config.initial.points} initial; ends at {' or '.join(ends)}"
+    for reaction in config.reactions:
+        when = reaction.when
+        side = f"above {when.above:g}" if when.above is not None else f"below {when.below:g}"
+        yield f"reaction {reaction.name}", f"{when.observable} {side}: {_component(reaction.do)}"
     measurement = config.measurement
     yield (
         "measurement",

@@ -28,6 +28,7 @@ def status(session: Session, folder: Path) -> int:
         "campaign": history.name,
         "started": f"{datetime.fromtimestamp(history.started).astimezone():%Y-%m-%d %H:%M:%S %z}",
         "points": counts + (f", {in_flight} in flight" if in_flight else ""),
+        **({"alerts": str(len(history.alerts))} if history.alerts else {}),
         "frames": str(history.frames),
         "elapsed": duration(history.elapsed_s),
         "beam idle": f"{duration(history.idle_s)} ({percent(share)})",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from loop.config.base import Component, Kind, Name, Positive, Section, refusal, refuse, suggestion
 from loop.config.beamline import Beamline
 from loop.config.data import Quality, Reduction
+from loop.config.reactions import Reaction
 from loop.config.space import Space
 
 Broken = tuple[tuple[str | int, ...], Any, str]
@@ -169,6 +170,8 @@ class CampaignConfig(Section):
     """Points measured before the model decides."""
     stopping: Stopping
     """When the campaign is done."""
+    reactions: list[Reaction] = Field(default_factory=list)
+    """What follows by itself when a measured value crosses a threshold; asked in this order."""
     measurement: Measurement = Measurement()
     """How one point is measured."""
     reduction: Reduction = Reduction()
@@ -198,6 +201,9 @@ def broken_rules(sections: dict[str, Any]) -> Iterator[Broken]:
         (("initial", "stopping"), _initial_fits),
         (("space", "beamline"), _space_fits_beamline),
         (("beamline", "reduction"), _something_to_reduce),
+        (("reactions",), _reactions_have_names),
+        (("reactions", "observables"), _reactions_look_at_something),
+        (("reactions", "beamline"), _reactions_can_be_done),
     ):
         if all(name in sections for name in needs):
             yield from rule(*(sections[name] for name in needs))
@@ -250,3 +256,27 @@ def _space_fits_beamline(space: Any, beamline: Any) -> Iterator[Broken]:
 def _something_to_reduce(beamline: Any, reduction: Any) -> Iterator[Broken]:
     if beamline.kind == "replay" and reduction.keywords():
         yield ("reduction",), reduction.keywords(), "nothing with a replayed beamline: its curves are already reduced"
+
+
+def _reactions_have_names(reactions: Any) -> Iterator[Broken]:
+    names = [reaction.name for reaction in reactions]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield ("reactions", number, "name"), name, "a name that no reaction before it has"
+
+
+def _reactions_look_at_something(reactions: Any, observables: Any) -> Iterator[Broken]:
+    for number, reaction in enumerate(reactions):
+        name = reaction.when.observable
+        if name not in observables:
+            known = f"one of the observables ({', '.join(observables)})"
+            yield ("reactions", number, "when", "observable"), name, known + suggestion(name, observables)
+
+
+def _reactions_can_be_done(reactions: Any, beamline: Any) -> Iterator[Broken]:
+    if beamline.kind != "replay":
+        return
+    for number, reaction in enumerate(reactions):
+        if reaction.do.kind == "remeasure":
+            expected = "look_around, note or your own: what is recorded cannot be exposed longer"
+            yield ("reactions", number, "do", "kind"), "remeasure", expected

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from loop.findings.alerts import alert_rows
 from loop.findings.beliefs import AgentFactory, AgentLike, Outcome, informed
 from loop.findings.calibration import ENOUGH, calibration
 from loop.findings.learning import learning_curve, random_outcomes
@@ -103,6 +104,7 @@ class _Analysis:
             target=curve_data(getattr(experiment, "target", None)),
             timings=timings(history, rows),
             instrument=instrument,
+            alerts=self._try("alerts", lambda: alert_rows(history, instrument)) or (),
         )
         if found.surprises and all(s.curve is None for s in found.surprises):
             self.remarks.append("The journal holds no runs that give the surprising points' curves.")

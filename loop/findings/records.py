@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from loop import metrics
+from loop.findings.alerts import AlertRow
 from loop.records import Origin, Point, Status
 
 Direction = Literal["maximise", "minimise"]
@@ -57,6 +58,12 @@ class PointRow:
     idle_s: float
     measuring_s: float
     """Seconds from the start to the stop of its runs."""
+    follows: int | None = None
+    """Number of the point whose outcome a follow-up follows."""
+    reaction: str = ""
+    """Which reaction asked for it."""
+    exposure_s: float | None = None
+    """Where it is not the campaign's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,6 +251,7 @@ class Findings:
     timings: Timings
     instrument: Mapping[str, Any]
     """`Experiment.describe`, the data's citation included."""
+    alerts: tuple[AlertRow, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     remarks: tuple[str, ...] = field(default_factory=tuple)
     """What could not be said, and why."""

@@ -40,13 +40,15 @@ def setting_of(history: History, agent: AgentLike, instrument: Mapping[str, Any]
 
 def point_rows(history: History, observable: str, truth: np.ndarray | None) -> tuple[PointRow, ...]:
     """One row per suggestion, in order; `truth` ``(n,)`` belongs to ``history.steps``."""
+    number = {step.suggestion.id: step.suggestion.iteration for step in history.steps}
     return tuple(
-        _row(step, observable, None if truth is None else float(truth[i])) for i, step in enumerate(history.steps)
+        _row(step, observable, None if truth is None else float(truth[i]), number)
+        for i, step in enumerate(history.steps)
     )
 
 
-def _row(step: Step, observable: str, truth: float | None) -> PointRow:
-    suggestion, observation = step.suggestion, step.observation
+def _row(step: Step, observable: str, truth: float | None, number: Mapping[str, int]) -> PointRow:
+    suggestion, observation, cause = step.suggestion, step.observation, step.suggestion.cause
     prediction = suggestion.prediction
     mean = _finite(prediction.mean.get(observable)) if prediction else None
     sd = _finite(prediction.sd.get(observable)) if prediction else None
@@ -71,6 +73,9 @@ def _row(step: Step, observable: str, truth: float | None) -> PointRow:
         decision_s=suggestion.decision_s,
         idle_s=step.idle_s,
         measuring_s=sum(run_seconds(run) for run in step.runs),
+        follows=None if cause is None else number.get(cause.suggestion_id),
+        reaction="" if cause is None else cause.reaction,
+        exposure_s=suggestion.exposure_s,
     )
 
 

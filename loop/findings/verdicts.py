@@ -27,6 +27,7 @@ def verdicts(findings: Findings) -> Iterator[Verdict]:
         yield from _learning(findings.learning, findings.setting)
     if findings.calibration is not None:
         yield _calibration(findings.calibration)
+    yield from _alerts(findings)
     yield from _points(findings)
     yield from _timings(findings.timings)
 
@@ -115,6 +116,21 @@ def _points(findings: Findings) -> Iterator[Verdict]:
             "neutral" if sum(lost.values()) <= 0.2 * total else "fair",
             f"{words} of {total} points: the model never saw them; reasons stand in the table of points.",
         )
+
+
+def _alerts(findings: Findings) -> Iterator[Verdict]:
+    alerts = findings.alerts
+    if not alerts:
+        return
+    asked, followed = sum(alert.asked for alert in alerts), sum(len(alert.followed) for alert in alerts)
+    text = f"{_count(len({alert.iteration for alert in alerts}))} raised an alert"
+    if asked:
+        text += f"; reactions asked for {_count(asked)}, {followed if followed < asked else 'all'} of which were taken"
+    yield Verdict("neutral", f"{text}.")
+
+
+def _count(points: int) -> str:
+    return f"{points} point" if points == 1 else f"{points} points"
 
 
 def _timings(timings: Timings) -> Iterator[Verdict]:

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from loop.findings.alerts import AlertRow
 from loop.findings.records import Findings, PointRow
 from loop.history import History
 from loop.records import Origin, Status
@@ -81,6 +82,7 @@ def _page(
         pictures={name: [_figure(p) for p in part] for name, part in pictures.items()},
         columns=_columns(findings),
         rows=[_row(row, findings) for row in findings.points],
+        alerts=[_alert(alert) for alert in findings.alerts],
         timings=_timings(findings),
         provenance=_provenance(findings, history),
         config=yaml.safe_dump(_jsonable(history.config), sort_keys=False, allow_unicode=True),
@@ -148,6 +150,10 @@ def _row(row: PointRow, findings: Findings) -> dict[str, Any]:
         notes.append(f"{row.attempts} attempts")
     if row.origin is Origin.MANUAL:
         notes.append("asked for by a person")
+    if row.origin is Origin.REACTION:
+        notes.append(f"follows point {row.follows} ({label(row.reaction)})")
+    if row.exposure_s is not None:
+        notes.append(f"exposed {duration(row.exposure_s)}")
     return {
         "status": status,
         "note": "; ".join(notes),
@@ -162,6 +168,22 @@ def _row(row: PointRow, findings: Findings) -> dict[str, Any]:
             *([number(row.truth, 3, strip=False)] if known else []),
         ],
     }
+
+
+def _alert(alert: AlertRow) -> list[str]:
+    followed = ", ".join(map(str, alert.followed))
+    left = alert.asked - len(alert.followed)
+    if left:
+        followed = f"{followed}; " if followed else ""
+        followed += f"{left} not taken: the campaign was over, or they were not free any more"
+    return [
+        str(alert.iteration),
+        label(alert.observable),
+        quantity(with_error(alert.value, alert.sd), alert.unit),
+        f"{alert.side} {number(alert.threshold)}",
+        label(alert.reaction),
+        followed,
+    ]
 
 
 def _identity(findings: Findings) -> list[str]:

@@ -80,10 +80,12 @@ def grid(findings: Findings, reference: Reference) -> Iterator[Picture]:
     figure, ax = _panel(reference, reference.mean, VALUES, low, high, label(observable, unit), contours=True)
     _points(ax, findings, reference, numbered=True)
     ax.set_title("Map learned")
+    followed = any(row.origin is Origin.REACTION for row in findings.points)
     yield render(
         "map_mean",
         "The model's mean after the last point. Numbers give the order of the points: squares are the initial ones, "
-        "circles the model's own choice, crosses were refused or failed.",
+        f"circles the model's own choice, {'diamonds follow from a reaction, ' if followed else ''}"
+        "crosses were refused or failed.",
         figure,
     )
     figure, ax = _panel(reference, reference.sd, UNCERTAINTY, 0.0, np.nanmax(reference.sd), label("sd", unit))
@@ -176,8 +178,11 @@ def _points(ax: Axes, findings: Findings, reference: Reference, *, numbered: boo
     axes = list(reference.axes)
     rows = _good(findings, axes)
     few = numbered and len(rows) <= _NUMBERED
-    for initial, marker in ((True, "s"), (False, "o")):
-        chosen = [row for row in rows if (row.origin is Origin.INITIAL) is initial]
+    # One measured again keeps its first number.
+    first = list({tuple(row.point.items()): row for row in reversed(rows)}.values())[::-1]
+    markers = {Origin.INITIAL: "s", Origin.REACTION: "D"}
+    for marker in ("s", "o", "D"):
+        chosen = [row for row in first if markers.get(row.origin, "o") == marker]
         x, y = ([float(row.point[axis.name]) for row in chosen] for axis in axes)
         size = 120 if few else 16
         ax.scatter(

@@ -27,6 +27,8 @@ class Beliefs:
 
     probability: Floats
     """``(n, classes)``."""
+    probability_sd: Floats
+    """``(n, classes)``, over the draws."""
     epistemic: Floats
     """``(n,)``."""
     aleatoric: Floats
@@ -77,9 +79,9 @@ def beliefs(
         part = curves[start : start + _CHUNK]
         X = encoder(part)
         logits = logits_of(posterior, _seen(posterior.networks, X))
-        p, total, aleatoric = _uncertainty(logits[..., :classes] / temperature)
+        p, sd, total, aleatoric = _uncertainty(logits[..., :classes] / temperature)
         raw = raw_scores(shape, part, X, total, _strange(logits, classes))
-        parts.append((p, np.clip(total - aleatoric, 0.0, None), aleatoric, raw))
+        parts.append((p, sd, np.clip(total - aleatoric, 0.0, None), aleatoric, raw))
     return Beliefs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -88,12 +90,14 @@ def _seen(networks: NetworkEnsemble, X: Tensor) -> Tensor:
     return networks.before(X, networks.depth - 1)
 
 
-def _uncertainty(logits: Tensor) -> tuple[Floats, Floats, Floats]:
-    """Probabilities ``(n, classes)``, their entropy and the expected entropy ``(n,)``."""
+def _uncertainty(logits: Tensor) -> tuple[Floats, Floats, Floats, Floats]:
+    """Probabilities and their standard deviation ``(n, classes)``, their entropy and the expected entropy ``(n,)``."""
     drawn = torch.softmax(logits, -1).flatten(0, 1)
     p = drawn.mean(0)
     p = p / p.sum(-1, keepdim=True)
-    return p.double().numpy(), entropy(p).double().numpy(), entropy(drawn).mean(0).double().numpy()
+    sd = (drawn - p).square().mean(0).sqrt()
+    found = p, sd, entropy(p), entropy(drawn).mean(0)
+    return tuple(t.double().numpy() for t in found)  # type: ignore[return-value]
 
 
 def _strange(logits: Tensor, classes: int) -> Floats:

@@ -2,12 +2,17 @@
 
 The trunks stay as they are; a new last layer is inferred for the new classes: a multinomial regression on the trunks'
 standardised features, with the prior that keeps weights small where curves are few.
+
+Labels of real curves are seldom even, and two curves of a class hardly move weights that thirty of another hold. So all
+classes have the same say: each is repeated until it has about as many curves as the largest, and the posterior is
+widened to what the curves that there are can tell. What the repeats do to the frequencies of classes is taken out again
+(Prentice & Pyke, 1979, doi:10.1093/biomet/66.3.403: sampling by label changes a regression's intercepts alone).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -35,8 +40,11 @@ class FewShot:
     """``(G, 1, p)`` of the features of the labelled curves."""
     sd: Tensor
     posterior: DrawsPosterior
+    """Of a last layer for the classes as they are repeated."""
     frequency: Floats
     """``(classes,)`` shares of the labels."""
+    repeated: Floats
+    """``(classes,)`` shares after repeating: nearly even."""
 
     @classmethod
     def fit(
@@ -79,22 +87,47 @@ class FewShot:
         h = classifier.features(curves).double()
         mean, sd = h.mean(1, keepdim=True), h.std(1, keepdim=True).clamp_min(_MIN_SD)
         y = torch.tensor([classes.index(label) for label in labels])
+        count = torch.bincount(y).double()
+        times = (count.max() / count).round().long()
+        rows = torch.arange(len(y)).repeat_interleave(times[y])
+        excess = len(rows) / len(y)
         members, _, p = h.shape
         zeros = {"weight": h.new_zeros(members, p, len(classes)), "bias": h.new_zeros(members, len(classes))}
         readout = NetworkEnsemble(Readout(p, len(classes)), (zeros,))
-        posterior = last_layer_posterior(readout, (h - mean) / sd, y, prior_sd=prior_sd, draws=draws, seed=seed)
-        frequency = np.bincount(y.numpy(), minlength=len(classes)) / len(y)
-        return cls(classifier, classes, mean, sd, posterior, frequency)
+        posterior = last_layer_posterior(
+            readout,
+            ((h - mean) / sd)[:, rows],
+            y[rows],
+            # Against so many times more curves the prior, too, must count so many times.
+            prior_sd=prior_sd * excess**-0.5,
+            draws=draws,
+            seed=seed,
+        )
+        shares = (count / len(y)).numpy(), (count * times / len(rows)).numpy()
+        return cls(classifier, classes, mean, sd, _widened(posterior, excess**0.5), *shares)
 
-    @torch.no_grad()
     def predict_proba(self, curves: GriddedCurves) -> Floats:
-        """Posterior mean of the probabilities ``(n, classes)``."""
-        h = (self.classifier.features(curves).double() - self.mean) / self.sd
-        logits = self.posterior.networks.after(h[:, None, None], 0, self.posterior.parameters)
-        found: Floats = logits.softmax(-1).mean((0, 1, 2)).numpy()
-        return found
+        """Posterior mean of the probabilities ``(n, classes)``, for classes as frequent as among the labels."""
+        return self._weighed(curves, self.frequency)
 
     def predict(self, curves: GriddedCurves, *, balanced: bool = False) -> list[str]:
         """Most probable class of each curve; `balanced`, as if all classes were equally frequent."""
-        p = self.predict_proba(curves)
-        return [self.classes[i] for i in np.argmax(p / self.frequency if balanced else p, axis=1)]
+        p = self._weighed(curves, np.ones(len(self.classes))) if balanced else self.predict_proba(curves)
+        return [self.classes[i] for i in np.argmax(p, axis=1)]
+
+    @torch.no_grad()
+    def _weighed(self, curves: GriddedCurves, frequency: Floats) -> Floats:
+        h = (self.classifier.features(curves).double() - self.mean) / self.sd
+        logits = self.posterior.networks.after(h[:, None, None], 0, self.posterior.parameters)
+        shift = torch.from_numpy(np.log(frequency / self.repeated))
+        found: Floats = (logits + shift).softmax(-1).mean((0, 1, 2)).numpy()
+        return found
+
+
+def _widened(posterior: DrawsPosterior, factor: float) -> DrawsPosterior:
+    """Draws so many times as far from their mean, which is the mode."""
+    wide = {}
+    for layer, own in posterior.parameters.items():
+        middle = {name: t.mean(2, keepdim=True) for name, t in own.items()}
+        wide[layer] = {name: middle[name] + factor * (t - middle[name]) for name, t in own.items()}
+    return replace(posterior, parameters=wide)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,13 +14,14 @@ from torch import Tensor
 
 from surrogates.inference.draws import DrawsPosterior
 from surrogates.saxs import metrics, saving
+from surrogates.saxs.augment import Augmentation
 from surrogates.saxs.beliefs import beliefs, features_of, logits_of
 from surrogates.saxs.curves import Floats, GriddedCurves, QGrid, rebin
 from surrogates.saxs.data import Batch, check_labels, collected, halves, strangers_last
 from surrogates.saxs.features import Encoder
 from surrogates.saxs.instrument import InstrumentReference
 from surrogates.saxs.laplace import last_layer_posterior
-from surrogates.saxs.novelty import NoveltyDetector, information
+from surrogates.saxs.novelty import NoveltyDetector
 from surrogates.saxs.shape import ShapeModel
 from surrogates.saxs.training import Progress, Training, train_trunks
 from surrogates.storage import versions
@@ -38,6 +39,8 @@ class Classification:
     classes: tuple[str, ...]
     probability: Floats
     """``(n, classes)``: posterior mean."""
+    probability_sd: Floats
+    """``(n, classes)``: standard deviation of the probabilities over the posterior."""
     epistemic: Floats
     """``(n,)`` nats: what the label would tell about the networks; large where training was silent."""
     aleatoric: Floats
@@ -56,8 +59,8 @@ class Classification:
     def row(self, i: int) -> Classification:
         """Return what is believed of one curve."""
         own = slice(i, i + 1)
-        arrays = (self.probability, self.epistemic, self.aleatoric, self.novelty, self.novelty_scores, self.p_value)
-        return Classification(self.classes, *(values[own] for values in arrays))
+        arrays = {f.name: getattr(self, f.name)[own] for f in fields(self) if f.name != "classes"}
+        return replace(self, **arrays)
 
     @property
     def label(self) -> np.ndarray:
@@ -150,8 +153,11 @@ class SaxsClassifier:
         judged, others = halves(curves, labels, held & usual)
         logits = logits_of(posterior, features_of(networks, encoder, judged[0]))[..., : len(known)]
         temperature = metrics.best_temperature(logits, torch.from_numpy(judged[1]))
-        raw = beliefs(shape, posterior, len(known), temperature, encoder, others[0]).raw
-        detector = NoveltyDetector.calibrate(shape, raw, information(others[0]))
+        whole = others[0]
+        cut = Augmentation(thinned=0.0, cut=1.0)(whole, np.random.default_rng([training.seed, 3]))
+        calibrating = GriddedCurves.joined([whole, cut])
+        raw = beliefs(shape, posterior, len(known), temperature, encoder, calibrating).raw
+        detector = NoveltyDetector.calibrate(shape, raw, calibrating)
         made = cls(known, training.grid, encoder, posterior, temperature, detector, {})
         found = metrics.summary(made.classify(judged[0]).probability, judged[1])
         if unlike is not None:
@@ -184,11 +190,18 @@ class SaxsClassifier:
     def classify(self, curves: GriddedCurves) -> Classification:
         """Classify curves on the classifier's grid (`gridded`)."""
         found = beliefs(self.detector.shape, self.posterior, len(self.classes), self.temperature, self.encoder, curves)
-        scores, novelty, p_value = self.detector(found.raw, information(curves), curves.measured.sum(1))
+        scores, novelty, p_value = self.detector(found.raw, curves)
         if self.reference is not None:
             novelty, p_value = self.reference(curves)
         return Classification(
-            self.classes, found.probability, found.epistemic, found.aleatoric, novelty, scores, p_value
+            classes=self.classes,
+            probability=found.probability,
+            probability_sd=found.probability_sd,
+            epistemic=found.epistemic,
+            aleatoric=found.aleatoric,
+            novelty=novelty,
+            novelty_scores=scores,
+            p_value=p_value,
         )
 
     def recalibrated(self, curves: GriddedCurves) -> Self:

@@ -287,3 +287,26 @@ def test_the_description_is_plain_json(detector: SynSignal) -> None:
 def test_options_out_of_range(detector: SynSignal, x: SynAxis, options: dict[str, Any], words: str) -> None:
     with pytest.raises(InstrumentError, match=words):
         experiment(detector, x, **options)
+
+
+def test_a_device_sets_the_exposure(engine: Any, x: SynAxis) -> None:
+    RE, documents = engine
+    seconds = SynAxis(name="acquire_time")
+    detector = SynSignal(func=lambda: 100.0 * seconds.position, name="det")
+    here = experiment(detector, x, exposure=seconds, exposure_s=0.5)
+    measure(RE, here)
+    RE(here.measure({"x": 0.5}, frame_number=5, metadata={}, exposure_s=2.0))
+    measure(RE, here)
+    assert [doc["exposure_s"] for name, doc in documents if name == "start"] == [0.5, 2.0, 0.5]
+    assert [doc["data"]["det"] for name, doc in documents if name == "event"] == [50.0, 200.0, 50.0]
+
+
+def test_without_such_a_device_an_exposure_is_refused(engine: Any, detector: SynSignal, x: SynAxis) -> None:
+    RE, documents = engine
+    with pytest.raises(InstrumentError, match="no device sets the exposure time"):
+        RE(experiment(detector, x).measure({"x": 0.5}, frame_number=5, metadata={}, exposure_s=2.0))
+    assert documents == []
+    with pytest.raises(InstrumentError, match="given together"):
+        experiment(detector, x, exposure=x)
+    with pytest.raises(InstrumentError, match="exposure_s above 0 s"):
+        experiment(detector, x, exposure=x, exposure_s=0.0)

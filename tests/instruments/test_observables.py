@@ -302,7 +302,7 @@ def test_points_without_error_bar_are_left_out(bad):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("bandd", {}, "unknown observable 'bandd'; known are band, guinier"),
+        ("bandd", {}, "unknown observable 'bandd'; known are band, .*guinier, invariant, match"),
         ("band", {"qmin": 0.1}, "no option 'qmin'; it has q_min"),
         ("band", {"q_min": 0.2, "q_max": 0.1}, "q_min < q_max"),
         ("band", {"scale_sd": 5}, "scale_sd must be a fraction"),

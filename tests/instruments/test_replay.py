@@ -236,3 +236,9 @@ def test_a_recorded_campaign_plays(engine, data_dir):
 
 def _curve(recording, row):
     return Curve(*(np.asarray(a[row], float) for a in (recording.q, recording.intensity, recording.sigma)))
+
+
+def test_what_is_recorded_cannot_be_exposed_longer(engine, make):
+    with pytest.raises(InstrumentError, match=r"made up is played back: its curves cannot be exposed for 4 s"):
+        engine(make().measure({"sample": "a1"}, frame_number=0, metadata={}, exposure_s=4.0))
+    assert engine.documents == []

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from instruments.axes import default_axis
 from instruments.devices import Fault, Faults, SimulatedMotor, TemperatureStage
 from instruments.errors import InstrumentError, LimitsError
 from instruments.frames import read_frame
 from instruments.rundata import RunDataError
-from instruments.simulated import SimulatedExperiment, default_axis
+from instruments.simulated import SimulatedExperiment
 from simulators.instrument import InstrumentModel
 from simulators.scenarios import make_scenario
 
@@ -322,6 +323,69 @@ def test_it_describes_itself_in_plain_json(experiment):
     assert told["devices"]["anneal_temperature"]["class"] == "TemperatureStage"
     assert told["instrument"]["wavelength_A"] == 1.0
     assert told["observables"]["low_q"]["unit"] == "log10(1/cm)"
+
+
+def test_a_single_point_can_be_exposed_longer(engine, prepared, make_experiment, point):
+    usual = take(engine, prepared, point, 0)
+    engine.documents.clear()
+    engine(prepared.measure(point, frame_number=1, metadata={}, exposure_s=20.0))
+    longer = json.loads(json.dumps(engine.documents))
+    start = longer[0][1]
+    assert (start["exposure_s"], usual[0][1]["exposure_s"]) == (20.0, 0.2)
+    counts = [next(doc for name, doc in run if name == "event")["data"] for run in (usual, longer)]
+    for key, least in (("i0", 95), ("diode", 95), ("det_total", 50)):
+        # A hundred times the photons; the beam fluctuates, and hot pixels saturate.
+        assert least < counts[1][key] / counts[0][key] < 105, key
+    # Evaluated from the documents alone, by another process that knows the usual exposure only.
+    resumed = make_experiment()
+    engine.documents.clear()
+    engine(resumed.prepare())
+    evaluations = [resumed.evaluate(run) for run in (usual, longer)]
+    assert all(evaluation.accepted for evaluation in evaluations)
+    assert evaluations[0].sds["low_q"] / evaluations[1].sds["low_q"] > 5
+    truth = resumed.truth([point])["low_q"][0]
+    assert abs(evaluations[1].values["low_q"] - truth) < 0.02
+    # Offline it is the same, and the next point has the usual exposure again.
+    assert same(evaluations[1], make_experiment().sample(point, frame_number=1, exposure_s=20.0))
+    assert take(engine, prepared, point, 2)[0][1]["exposure_s"] == 0.2
+
+
+@pytest.mark.parametrize("exposure_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_exposure_that_cannot_be_is_refused(engine, prepared, point, exposure_s):
+    with pytest.raises(InstrumentError, match="exposure_s must be above 0 s"):
+        engine(prepared.measure(point, frame_number=0, metadata={}, exposure_s=exposure_s))
+
+
+def test_observables_that_see_noise_are_told_the_campaign_s_error_bars_as_truth(make_experiment, point):
+    class Spy:
+        unit, description, sees_noise = "1", "sees noise", True
+
+        def __init__(self):
+            self.seen = []
+
+        def __call__(self, curve):
+            self.seen.append(curve)
+            return float(curve.intensity[0]), 1.0
+
+    class Many(Spy):
+        def values(self, curves):
+            self.seen += curves
+            return [curve.intensity[0] for curve in curves]
+
+    spy, many, blind = Spy(), Many(), Spy()
+    blind.sees_noise = False
+    experiment = make_experiment(observables={"spy": spy, "many": many, "blind": blind}, exposure_s=1.0)
+    truth = experiment.truth([point, POINTS[0]])
+    (curve, _), (exact, _) = spy.seen, blind.seen
+    assert truth["spy"].tolist() == truth["many"].tolist() == truth["blind"].tolist()
+    assert np.array_equal(many.seen[0].sigma, curve.sigma)
+    assert np.array_equal(curve.intensity, exact.intensity)
+    # What it is told is what repeated measurements scatter by.
+    repeats = [experiment.sample(point, frame_number=k).curve for k in range(150)]
+    scatter = np.std([repeat.intensity for repeat in repeats], axis=0)
+    assert np.median(scatter / curve.sigma) == pytest.approx(1.0, abs=0.1)
+    assert np.all(np.abs(np.log(scatter / curve.sigma)) < np.log(1.5))
+    assert np.median(exact.sigma / curve.sigma) < 0.1
 
 
 def test_a_longer_exposure_has_smaller_error_bars(make_experiment, point):

@@ -16,7 +16,7 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from loop.acquisition.registry import BUILTIN
 from loop.agent import Agent, AgentError
 from loop.errors import PluginError, SpaceError
-from loop.records import Observation, Origin, Status, Suggestion
+from loop.records import Cause, Observation, Origin, Status, Suggestion
 from loop.space import BoxSpace, Continuous, LinearConstraint, PoolSpace
 from surrogates.errors import SurrogateError
 from surrogates.pbnn import PBNN
@@ -246,6 +246,27 @@ def test_lost_initial_points_are_replaced_and_manual_ones_count():
         a.ingest(measured(s))
     assert a.suggest()[0].origin is Origin.ACQUISITION
     assert len({tuple(s.point.values()) for s in a.suggestions}) == len(a.suggestions)
+
+
+def test_follow_ups_of_reactions_are_points_of_their_own_and_no_initial_ones():
+    a = agent(n_initial=3)
+    first = a.suggest()[0]
+    a.ingest(measured(first))
+    again = a.add(first.point, cause=Cause(first.id, "closer"), exposure_s=4.0)
+    assert (again.origin, again.iteration, again.point) == (Origin.REACTION, 1, first.point)
+    assert (again.cause, again.exposure_s) == (Cause(first.id, "closer"), 4.0)
+    a.ingest(measured(again, 1.0))
+    near = a.add({"T": 300, "x": 0.1}, cause=Cause(first.id, "around"))
+    assert near.prediction is not None  # stated before it is measured, as every other
+    a.ingest(lost(near))
+    for s in (rest := a.suggest(2)):
+        a.ingest(measured(s))
+    assert [s.origin for s in rest] == [Origin.INITIAL] * 2
+    assert a.suggest()[0].origin is Origin.ACQUISITION
+    other = agent(n_initial=3)
+    for s in a.suggestions:
+        other.register(Suggestion.from_json(json.loads(json.dumps(s.to_json()))))
+    assert other.suggestions == a.suggestions
 
 
 def test_nothing_near_a_lost_or_pending_point_is_suggested():

@@ -106,7 +106,7 @@ def test_bad_files_are_told_in_one_line_each_and_the_others_classified() -> None
     assert result.exit_code == 2
     assert len(json.loads(result.stdout)["curves"]) == 1
     lines = result.stderr.splitlines()
-    assert lines[0] == "bad.dat: row 2: the error bar must be greater than 0, got 0"
+    assert lines[0].startswith("bad.dat: row 2: the error bar must be greater than 0, got 0; --skip-bad-rows")
     assert lines[1] == "none.dat: there is no such file"
     assert lines[2].startswith("far.dat: q from 1 to 4 1/Å lies outside the 0.003 to 0.5 1/Å")
     assert len(lines) == 3
@@ -139,7 +139,8 @@ def test_calibration_to_an_instrument() -> None:
 
 
 def test_a_picture() -> None:
-    assert beamloop("classify", "good", "--model", "models/small").exit_code == 2
+    folder = beamloop("classify", "good", "--model", "models/small")
+    assert (folder.exit_code, folder.stderr) == (2, "good: is a folder, and no campaign's; name its files (good/*)\n")
     files = [f"good/{i:02d}.dat" for i in range(5)]
     assert beamloop("classify", *files, "--model", "models/small", "--figure", "f.png").exit_code == 0
     assert Path("f.png").stat().st_size > 10_000
@@ -155,6 +156,12 @@ def test_a_picture() -> None:
         (("--model", "nothing"), "no model can be read from nothing.safetensors"),
         (("--model", "models/small", "--unit", "nm"), "--unit"),
         (("--model", "models/small", "--alpha", "2"), "--alpha"),
+        (("--model", "models/small", "--columns", "q"), "--columns: expected names of q, I and if there is one σ"),
+        (
+            ("--model", "models/small", "--columns", "q,i"),
+            "good/00.dat: has no column 'i'; there are columns 1 to 3, named q (1/nm), I (1/cm)",
+        ),
+        (("--model", "models/small", "--run", "1"), "good/00.dat: --run names runs of a Tiled catalogue"),
     ],
 )
 def test_bad_options(arguments: tuple[str, ...], message: str) -> None:
@@ -167,3 +174,85 @@ def test_bad_options(arguments: tuple[str, ...], message: str) -> None:
 def test_the_classifier_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEAMLOOP_CLASSIFIER", "models/small")
     assert beamloop("classify", "good/00.dat").exit_code == 0
+
+
+def test_columns_by_name_and_number() -> None:
+    values = np.loadtxt("good/00.dat")
+    np.savetxt("mixed.csv", values[:, [2, 0, 1]], header="err,q (1/nm),I", delimiter=",", comments="")
+    (usual,) = json.loads(beamloop("classify", "good/00.dat", "--model", "models/small", "--json").stdout)["curves"]
+    for columns in (None, "q (1/nm),I,err", "q,I,err", "2,3,1"):
+        option = () if columns is None else ("--columns", columns)
+        result = beamloop("classify", "mixed.csv", "--model", "models/small", "--json", *option)
+        (curve,) = json.loads(result.stdout)["curves"]
+        assert curve["probabilities"] == pytest.approx(usual["probabilities"])
+
+
+def test_labels_that_are_alike_are_told_apart_and_taken_as_they_are() -> None:
+    Path("more").mkdir(exist_ok=True)
+    for name in ("more/00.dat", "[bold]x.dat"):
+        Path(name).write_bytes(Path("good/00.dat").read_bytes())
+    result = beamloop("classify", "good/00.dat", "more/00.dat", "[bold]x.dat", "--model", "models/small")
+    assert result.exit_code == 0
+    for label in ("good/00.dat", "more/00.dat", "[bold]x.dat"):
+        assert label in result.stdout
+
+
+def test_many_files_cost_no_more_each_and_one_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from surrogates.saxs.model import SaxsClassifier
+
+    load, calls = SaxsClassifier.load, []
+    monkeypatch.setattr(SaxsClassifier, "load", lambda path: calls.append(path) or load(path))
+    files = [f"good/{i % 25:02d}.dat" for i in range(300)]
+    result = beamloop("classify", *files, "--model", "models/small", "--json")
+    assert len(json.loads(result.stdout)["curves"]) == 300
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("address", ["http://u:key@127.0.0.1:9", "http://127.0.0.1:9/api/v1?api_key=key"])
+def test_a_key_in_an_address_is_refused_and_not_repeated(address: str) -> None:
+    result = beamloop("classify", address, "--model", "models/small")
+    assert result.exit_code == 2
+    assert "expected it in the environment variable BEAMLOOP_TILED_API_KEY" in result.stderr
+    assert "key@" not in result.stderr
+    assert "=key" not in result.stderr
+
+
+def answer(code: int) -> Exception:
+    import httpx
+
+    request = httpx.Request("GET", "http://there")
+    return httpx.HTTPStatusError("no", request=request, response=httpx.Response(code, request=request))
+
+
+def refusal(kind: str) -> Exception:
+    import httpx
+
+    return {
+        "away": httpx.ConnectError("Connection refused"),
+        "slow": httpx.ReadTimeout("timed out"),
+        "no key": RuntimeError("This server requires API key authentication.\n   Set an api_key"),
+        "no Tiled": json.JSONDecodeError("Expecting value", "<html>", 0),
+    }.get(kind) or answer(int(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "message"),
+    [
+        ("away", "", "cannot be reached (Connection refused)."),
+        ("slow", "", "cannot be reached (timed out)."),
+        ("no key", "", "no key is in the environment variable BEAMLOOP_TILED_API_KEY, and the server wants one."),
+        ("401", "wrong", "the key in the environment variable BEAMLOOP_TILED_API_KEY is refused."),
+        ("404", "", "there is nothing here; expected the address of a node of a Tiled server."),
+        ("500", "", "the server answers 500; expected the address of a node of a Tiled server."),
+        ("no Tiled", "", "is no Tiled server: expected JSON."),
+    ],
+)
+def test_servers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch, kind: str, key: str, message: str) -> None:
+    def refuse(*_: object) -> None:
+        raise refusal(kind)
+
+    monkeypatch.setattr("loop.commands.classify_tiled.open_catalogue", refuse)
+    monkeypatch.setenv("BEAMLOOP_TILED_API_KEY", key)
+    result = beamloop("classify", "http://there:1", "good/00.dat", "--model", "models/small", "--json")
+    assert (result.exit_code, result.stderr) == (2, f"http://there:1: {message}\n")
+    assert len(json.loads(result.stdout)["curves"]) == 1

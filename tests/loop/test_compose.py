@@ -13,6 +13,7 @@ from instruments.simulated import SimulatedExperiment
 from loop.compose import compose
 from loop.config import parse_config
 from loop.errors import BeamloopError, ConfigError, PluginError
+from loop.reactions import Condition, LookAround, Remeasure, Rule
 from loop.space import BoxSpace, PoolSpace
 from loop.stopping import StopState
 from simulators.errors import DataMissingError, SimulatorError
@@ -175,3 +176,48 @@ def test_what_a_recording_does_not_have_is_named(tmp_path, recording, old, new, 
     assert old in REPLAY
     with pytest.raises(error, match=words):
         build(REPLAY.replace(old, new), tmp_path)
+
+
+def test_reactions(tmp_path):
+    text = SIMULATED + (
+        "measurement: {exposure_s: 2.5}\n"
+        "reactions:\n"
+        "  - {name: closer, when: {observable: low, below: -1.5, significance: 3}, do: {kind: remeasure}}\n"
+        "  - name: near\n"
+        "    when: {observable: band, above: 2}\n"
+        "    do: {kind: look_around, options: {points: 2, radius: 0.1}}\n"
+        "    at_most: 7\n"
+    )
+    parts = build(text, tmp_path)
+    assert parts.exposure_s == 2.5
+    assert parts.reactions == (
+        Rule("closer", Condition("low", "below", -1.5, 3.0), Remeasure()),
+        Rule("near", Condition("band", "above", 2.0), LookAround(2, 0.1), at_most=7),
+    )
+    with pytest.raises(ConfigError, match=r"reactions.near.do.options: look_around .*radius"):
+        build(text.replace("radius: 0.1", "radius: 2.0"), tmp_path)
+    with pytest.raises(ConfigError, match=r"reactions.near.do.options: look_around .*wide"):
+        build(text.replace("radius: 0.1", "wide: 2.0"), tmp_path)
+    with pytest.raises(PluginError, match=r"there is no reaction 'look_arund': expected one of remeasure, look_around"):
+        build(text.replace("kind: look_around", "kind: look_arund"), tmp_path)
+
+
+def test_a_reaction_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_reactions.py").write_text(
+        "from loop.reactions import FollowUp\n"
+        "class ToTheMiddle:\n"
+        "    def __init__(self, x=0.0):\n"
+        "        self.x = x\n"
+        "    def __call__(self, suggestion, observation, situation):\n"
+        "        return [FollowUp({**suggestion.point, 'x': self.x})]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    reaction = "{name: r, when: {observable: band, above: 2}, do: {kind: 'my_reactions:ToTheMiddle', options: {x: 3}}}"
+    (rule,) = build(f"{SIMULATED}reactions: [{reaction}]\n", tmp_path).reactions
+    assert rule.do.x == 3
+
+
+def test_a_recording_offers_no_exposure(tmp_path, recording):
+    near = "{name: near, when: {observable: distance, below: 0.1}, do: {kind: look_around}}"
+    assert build(f"{REPLAY}reactions: [{near}]\n", tmp_path).exposure_s is None

@@ -236,3 +236,57 @@ def test_deep_nesting() -> None:
 
 def test_several_documents() -> None:
     assert "found text that is not YAML" in message(DEMO + "---\nname: x\n")
+
+
+REACTION = """\
+reactions:
+  - name: closer
+    when: {observable: band, above: 2}
+    do: {kind: remeasure}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "observable: band, above",
+            "observable: bund, above",
+            'c.yaml:24: reactions.0.when.observable: found "bund", expected one of the observables (band); '
+            'did you mean "band"?',
+        ),
+        (
+            "above: 2",
+            "above: 2, below: 1",
+            'c.yaml:24: reactions.0.when: found {"above": 2.0, "below": 1.0}, expected either above or below.',
+        ),
+        (", above: 2", "", "c.yaml:24: reactions.0.when: found {}, expected either above or below."),
+        (
+            "above: 2",
+            "above: 2, significance: -1",
+            "c.yaml:24: reactions.0.when.significance: found -1, expected a number of at least 0.0.",
+        ),
+        (
+            "remeasure}",
+            "remeasure}\n    at_most: 0",
+            "c.yaml:26: reactions.0.at_most: found 0, expected a number of at least 1.",
+        ),
+    ],
+)
+def test_reactions(old: str, new: str, expected: str) -> None:
+    assert changed(old, new, DEMO + REACTION) == expected
+
+
+def test_reactions_have_names_of_their_own() -> None:
+    text = DEMO + REACTION + REACTION.partition("\n")[2]
+    assert message(text) == (
+        'c.yaml:26: reactions.1.name: found "closer", expected a name that no reaction before it has.'
+    )
+
+
+def test_what_is_recorded_cannot_be_exposed_longer() -> None:
+    text = REPLAY + REACTION.replace("band", "distance")
+    assert message(text) == (
+        'c.yaml:11: reactions.0.do.kind: found "remeasure", expected look_around, note or your own: what is recorded '
+        "cannot be exposed longer."
+    )

@@ -9,9 +9,9 @@ from bluesky import RunEngine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loop.decisions import OUTCOME, PURPOSE, SUGGESTION, Decisions, outcome_of, suggestion_of
+from loop.decisions import ALERT, OUTCOME, PURPOSE, SUGGESTION, Decisions, alert_of, outcome_of, suggestion_of
 from loop.journal import plain_document
-from loop.records import Observation, Origin, Prediction, Status, Suggestion
+from loop.records import Alert, Cause, Observation, Origin, Prediction, Status, Suggestion
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 points = st.fixed_dictionaries({"T": finite, "sample": st.text(max_size=6)})
@@ -27,6 +27,8 @@ suggestions = st.builds(
     based_on=st.integers(0, 99),
     pending=st.lists(st.text(max_size=4), max_size=2).map(tuple),
     decision_s=finite,
+    cause=st.none() | st.builds(Cause, st.text(max_size=4), st.text(max_size=4)),
+    exposure_s=st.none() | finite,
 )
 observations = st.builds(
     Observation,
@@ -51,9 +53,18 @@ def test_a_suggestion_comes_back_bit_by_bit(suggestion):
     assert suggestion_of(through_json(suggestion)) == (suggestion, 0.25)
 
 
+def test_a_suggestion_of_an_earlier_version_can_be_read():
+    record = Suggestion("s0", 0, {"T": 1.0}, Origin.INITIAL).to_json()
+    del record["cause"], record["exposure_s"]
+    assert Suggestion.from_json(record) == Suggestion("s0", 0, {"T": 1.0}, Origin.INITIAL)
+
+
 @given(observations)
 def test_an_outcome_comes_back_bit_by_bit(observation):
     assert outcome_of(through_json(observation)) == observation
+
+
+ALARM = Alert("s0", "closer", "y", 0.3, 0.01, "above", 0.2, 1)
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ def emitted():
     decisions = Decisions(("y", "z"))
     prediction = Prediction({"y": 0.1 + 0.2, "z": 1.0}, {"y": 1 / 3, "z": 0.5})
     first = Suggestion("s0", 0, {"x": 1.0}, Origin.ACQUISITION, prediction, acquisition_value=2.5, decision_s=0.5)
-    second = Suggestion("s1", 1, {"x": 2.0}, Origin.INITIAL)
+    second = Suggestion("s1", 1, {"x": 2.0}, Origin.REACTION, cause=Cause("s0", "closer"), exposure_s=4.0)
     measured = Observation("s0", {"x": 1.0}, Status.MEASURED, {"y": 0.3, "z": 1.1}, {"y": 0.01, "z": 0.02})
     lost = Observation("s1", {"x": 2.0}, Status.FAILED, reason="stuck")
 
@@ -71,6 +82,7 @@ def emitted():
         yield from decisions.open({"campaign": "c"})
         yield from decisions.suggestion(first, idle_s=0.125)
         yield from decisions.outcome(measured)
+        yield from decisions.alert(ALARM)
         yield from decisions.suggestion(second, idle_s=0.0)
         yield from decisions.outcome(lost)
         yield from decisions.close("enough")
@@ -87,14 +99,15 @@ def test_the_run_is_valid_and_says_what_it_is(emitted):
     assert documents[0][1]["purpose"] == PURPOSE
     assert documents[0][1]["campaign"] == "c"
     assert documents[-1][1]["reason"] == "enough"
-    assert documents[-1][1]["num_events"] == {SUGGESTION: 2, OUTCOME: 2}
+    assert documents[-1][1]["num_events"] == {SUGGESTION: 2, OUTCOME: 2, ALERT: 1}
 
 
 def test_records_and_columns_agree(emitted):
     documents, suggested, observed = emitted
     streams = {doc["uid"]: doc["name"] for name, doc in documents if name == "descriptor"}
     events = [(streams[doc["descriptor"]], doc) for name, doc in documents if name == "event"]
-    assert [stream for stream, _ in events] == [SUGGESTION, OUTCOME, SUGGESTION, OUTCOME]
+    assert [stream for stream, _ in events] == [SUGGESTION, OUTCOME, ALERT, SUGGESTION, OUTCOME]
+    assert alert_of(events[2][1]) == ALARM
     asked = [doc for stream, doc in events if stream == SUGGESTION]
     ended = [doc for stream, doc in events if stream == OUTCOME]
     assert [suggestion_of(doc)[0] for doc in asked] == list(suggested)
@@ -109,3 +122,7 @@ def test_records_and_columns_agree(emitted):
     assert ended[0]["data"]["z_sd"] == 0.02
     assert math.isnan(ended[1]["data"]["y"])
     assert ended[1]["data"]["status"] == "failed"
+    assert (asked[0]["data"]["cause"], asked[0]["data"]["reaction"]) == ("", "")
+    assert (asked[1]["data"]["cause"], asked[1]["data"]["reaction"]) == ("s0", "closer")
+    assert math.isnan(asked[0]["data"]["exposure_s"])
+    assert asked[1]["data"]["exposure_s"] == 4.0

@@ -20,7 +20,8 @@ from loop.executor import run_engine
 from loop.history import close_unfinished, read_history
 from loop.journal import FILE_NAME, Journal, read_documents
 from loop.progress import NullProgress
-from loop.records import Status
+from loop.reactions import Condition, FollowUp, LookAround, Note, Remeasure, Rule
+from loop.records import Origin, Status
 from loop.space import BoxSpace, Continuous
 from loop.stopping import MaxPoints
 
@@ -35,7 +36,7 @@ class Verdict:
 
 
 class Instant:
-    """y = sin(3x) + noise of the frame's number; `trouble` maps a frame's number to what goes wrong there."""
+    """y = sin(3x) + noise of the frame's number and the exposure; `trouble`: a frame's number -> what goes wrong."""
 
     observables = ("y",)
 
@@ -45,6 +46,7 @@ class Instant:
         self.motor = SynAxis(name="x")
         self.signal = SynSignal(func=lambda: self._value, name="raw")
         self.frames = []
+        self.exposures = []
         self.restored = None
         self.finished = 0
         self.prepared = 0
@@ -67,7 +69,7 @@ class Instant:
     def restore(self, runs):
         self.restored = runs
 
-    def measure(self, point, *, frame_number, metadata):
+    def measure(self, point, *, frame_number, metadata, exposure_s=1.0):
         trouble = self.trouble.get(frame_number)
 
         @bpp.run_decorator(md=metadata)
@@ -76,10 +78,11 @@ class Instant:
             if trouble == "device":
                 del self.trouble[frame_number]
                 raise RuntimeError("the motor refuses")
-            noise = np.random.default_rng([7, frame_number]).normal(0, 0.05)
+            noise = np.random.default_rng([7, frame_number]).normal(0, 0.05) / np.sqrt(exposure_s)
             self._value = np.sin(3 * point["x"]) + noise if trouble != "bad frame" else 1e9
             yield from bps.trigger_and_read([self.signal, self.motor])
             self.frames.append(frame_number)
+            self.exposures.append(exposure_s)
             yield from bps.checkpoint()
 
         yield from plan()
@@ -338,3 +341,114 @@ def test_abort_finishes_the_instrument_and_leaves_a_campaign_to_resume(tmp_path)
 def test_metadata_is_plain_json(undisturbed):
     for _, doc in read_documents(undisturbed[0]):
         json.dumps(doc)
+
+
+HIGH = Condition("y", "above", 0.3, significance=2)
+RULES = (
+    Rule("closer", HIGH, Remeasure(4.0), at_most=2),
+    Rule("around", HIGH, LookAround(points=3, radius=0.1), at_most=2),
+    Rule("low", Condition("y", "below", -0.5), Note()),
+)
+REACTING = {"points": 11, "reactions": RULES, "exposure_s": 1.0}
+
+
+@pytest.fixture(scope="module")
+def reacting(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reacting")
+    return folder, *run(folder, trouble={3: "bad frame"}, **REACTING)
+
+
+def test_reactions_are_followed_within_the_budget(reacting):
+    _, experiment, reason, history = reacting
+    assert reason == "11 points are measured"
+    assert len(history.steps) == 11
+    suggestions = [step.suggestion for step in history.steps]
+    outcomes = {step.suggestion.id: step.observation for step in history.steps}
+    followed = [s for s in suggestions if s.origin is Origin.REACTION]
+    assert {s.cause.reaction for s in followed} == {"closer", "around"}
+    for s in followed:
+        trigger = outcomes[s.cause.suggestion_id]
+        assert trigger.values["y"] - 2 * trigger.sds["y"] > 0.3
+        # The point after the trigger had been decided when its outcome came.
+        assert s.iteration >= next(t.iteration for t in suggestions if t.id == s.cause.suggestion_id) + 2
+        assert s.based_on == s.iteration - 1
+        assert s.exposure_s == (4.0 if s.cause.reaction == "closer" else None)
+    assert sorted(set(experiment.exposures)) == [1.0, 4.0]
+    # An alert for every condition that held, in the order of the outcomes.
+    expected = [
+        (step.suggestion.id, rule.name) for step in history.steps for rule in RULES if rule.when.holds(step.observation)
+    ]
+    assert [alert.key for alert in history.alerts] == expected
+    assert {name for _, name in expected} == {"closer", "around", "low"}
+    asked = {alert.key: alert.follow_ups for alert in history.alerts}
+    assert sum(asked.values()) >= len(followed)
+    for s in followed:
+        assert asked[(s.cause.suggestion_id, s.cause.reaction)] > 0
+    initial = [s for s in suggestions if s.origin is Origin.INITIAL]
+    assert len(initial) == 3
+
+
+def test_alerts_are_valid_documents_that_others_can_hear(reacting):
+    documents = list(read_documents(reacting[0]))
+    for name, doc in documents:
+        event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
+    streams = {doc["uid"]: doc["name"] for name, doc in documents if name == "descriptor"}
+    alerts = [doc["data"] for name, doc in documents if name == "event" and streams[doc["descriptor"]] == "alert"]
+    assert alerts
+    assert set(alerts[0]) == {
+        "suggestion_id", "reaction", "observable", "value", "sd", "side", "threshold", "follow_ups",
+    }  # fmt: skip
+
+
+def test_resume_from_every_instant_reacts_as_an_undisturbed_campaign(reacting, tmp_path):
+    source, _, _, history = reacting
+    lines = (source / FILE_NAME).read_bytes().splitlines(keepends=True)
+    expected = story(history)
+    # Everything that reactions depend on is decided between the events of the decisions run.
+    decisions = [n for n, line in enumerate(lines) if b'"suggestion_id":' in line and line.startswith(b'["event"')]
+    for cut in sorted({n + k for n in decisions for k in (0, 1)}):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        (folder / FILE_NAME).write_bytes(b"".join(lines[:cut]))
+        _, _, resumed = run(folder, trouble={3: "bad frame"}, **REACTING)
+        assert [s for s, _ in story(resumed)] == [s for s, _ in expected], cut
+        assert [o["values"] for _, o in story(resumed)] == [o["values"] for _, o in expected], cut
+        assert resumed.alerts == history.alerts, cut
+        assert resumed.frames == history.frames
+
+
+def test_a_reaction_that_fails_pauses_and_is_asked_again(tmp_path):
+    calls = []
+
+    def moody(suggestion, observation, situation):
+        calls.append(suggestion.iteration)
+        if len(calls) == 1:
+            raise ValueError("not today")
+        return [FollowUp({"x": 0.123})]
+
+    notes = Notes()
+    rules = (Rule("moody", Condition("y", "above", -9.0), moody, at_most=1),)
+    campaign = Campaign(agent(), Instant(), MaxPoints(4), METADATA, progress=notes, reactions=rules, exposure_s=1.0)
+    with Journal(tmp_path) as journal, run_engine(journal) as RE:
+        _, pauses = _until_done(RE, campaign.plan())
+    assert pauses == 1
+    assert "moody" in notes.paused_for[0]
+    assert "not today" in notes.paused_for[0]
+    assert calls == [0, 0]
+    history = read_history(read_documents(tmp_path))
+    assert history.steps[2].suggestion.point == {"x": 0.123}
+    assert [alert.follow_ups for alert in history.alerts] == [1, 0, 0, 0]
+    # What nothing follows any more is not told on the screen.
+    assert notes.notes == ["point 0: " + notes.notes[0].partition(": ")[2]]
+    assert "(moody, 1 follow-up)" in notes.notes[0]
+
+
+def test_an_experiment_that_knows_no_exposure_is_never_asked_for_one(tmp_path):
+    class Plain(Instant):
+        def measure(self, point, *, frame_number, metadata):
+            return super().measure(point, frame_number=frame_number, metadata=metadata)
+
+    rules = (Rule("around", Condition("y", "above", -9.0), LookAround(1, 0.1)),)
+    with Journal(tmp_path) as journal, run_engine(journal) as RE:
+        RE(Campaign(agent(), Plain(), MaxPoints(5), METADATA, reactions=rules).plan())
+    assert any(step.suggestion.origin is Origin.REACTION for step in read_history(read_documents(tmp_path)).steps)

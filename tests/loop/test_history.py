@@ -7,7 +7,7 @@ import pytest
 
 from loop.errors import JournalError
 from loop.history import MEASUREMENT, PREPARATION, close_unfinished, has_event, read_history
-from loop.records import Observation, Origin, Status, Suggestion
+from loop.records import Alert, Observation, Origin, Status, Suggestion
 
 
 def start(uid, purpose, time=0.0, **more):
@@ -99,6 +99,22 @@ def test_a_whole_campaign():
     assert [run[0][1]["uid"] for run in history.preparation] == ["P"]
     assert history.unfinished_runs == ()
     assert history.notes == ("a note",)
+
+
+def test_alerts_are_read_and_what_later_versions_may_add_is_passed_over():
+    data = {"reaction": "r", "observable": "y", "value": 2.0, "sd": 0.1, "side": "above", "threshold": 1.0}
+    history = read_history(
+        [
+            *WHOLE[:-1],
+            descriptor("d-a", "D", "alert"),
+            event("d-a", 14.1, suggestion_id="s0", follow_ups=3, **data),
+            descriptor("d-x", "D", "something new"),
+            event("d-x", 14.2, whatever=1),
+            WHOLE[-1],
+        ]
+    )
+    assert history.alerts == (Alert("s0", "r", "y", 2.0, 0.1, "above", 1.0, 3),)
+    assert len(history.steps) == 2
 
 
 @pytest.mark.parametrize("cut", range(len(WHOLE)))

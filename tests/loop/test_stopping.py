@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from loop.records import Observation, Origin, Prediction, Status, Suggestion
@@ -102,6 +104,14 @@ def test_predicted_sd_below():
     assert rule.reason(state(suggestions=predicted(None, 0.09, 0.1))) is None
     assert rule.reason(state(suggestions=predicted(None, None))) is None
     assert "predicted to 0.09 in y" in rule.reason(state(suggestions=predicted(None, 0.5, 0.09, 0.05)))
+
+
+def test_predicted_sd_below_does_not_look_at_follow_ups_of_reactions():
+    rule = PredictedSdBelow(0.1, window=2)
+    suggestions = predicted(0.05, 0.5, 0.05, 0.05)
+    again = tuple(replace(s, origin=Origin.REACTION) for s in suggestions[2:])
+    assert rule.reason(state(suggestions=suggestions)) is not None
+    assert rule.reason(state(suggestions=(*suggestions[:2], *again))) is None
 
 
 def test_rules_compose():

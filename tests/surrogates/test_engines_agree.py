@@ -134,7 +134,7 @@ def test_engines_agree_with_a_short_run(case):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(3 * 3600)
 @pytest.mark.parametrize("case", CASES)
 def test_engines_agree_with_a_long_run(case):
     """Closed forms within 1 % of the posterior's sd, samplers within Monte Carlo error."""

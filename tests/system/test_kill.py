@@ -25,6 +25,19 @@ PLACES = {
 }
 
 
+REACTIONS = """\
+reactions:
+  - name: closer
+    when: {observable: band, above: 1.5, significance: 2}
+    do: {kind: remeasure, options: {exposure_factor: 4}}
+    at_most: 2
+  - name: around
+    when: {observable: band, above: 1.5, significance: 2}
+    do: {kind: look_around, options: {points: 2, radius: 0.1}}
+    at_most: 2
+"""
+
+
 @pytest.fixture(scope="module")
 def undisturbed(zygote, read_record, tmp_path_factory):
     """The same campaign without a death, and the seconds that it took."""
@@ -42,12 +55,12 @@ def whole_lines(folder):
     return data[: data.rfind(b"\n") + 1]
 
 
-def killed_at_some_time(zygote, do, folder, seconds):
+def killed_at_some_time(zygote, do, folder, seconds, **how):
     """Kill after `seconds`; should the campaign be quicker for once, set everything back and kill sooner."""
     before = folder.with_name("before")
     if folder.exists():
         shutil.copytree(folder, before)
-    while (ended := zygote(do, folder, kill_after_s=seconds))["code"] == 0:
+    while (ended := zygote(do, folder, kill_after_s=seconds, **how))["code"] == 0:
         seconds *= 0.6
         shutil.rmtree(folder)
         if before.exists():
@@ -88,6 +101,44 @@ def test_a_campaign_killed_again_and_again_is_the_undisturbed_one(zygote, undist
     assert {path.name for path in (folder / "frames").glob("*.h5")} == {
         path.name for path in (reference.folder / "frames").glob("*.h5")
     }
+
+
+@pytest.fixture(scope="module")
+def reacting(zygote, config_text, read_record, tmp_path_factory):
+    """A campaign with reactions, its text, and the seconds that it took without a death."""
+    folder = tmp_path_factory.mktemp("reacting") / "campaign"
+    text = config_text + REACTIONS
+    ended = zygote("run", folder, config=text)
+    assert ended["code"] == 0, zygote.log
+    assert ended["result"] == [0, "12 points are measured"]
+    record = read_record(folder)
+    followed = [step.suggestion.cause.reaction for step in record.history.steps if step.suggestion.cause]
+    assert sorted(followed) == ["around"] * 4 + ["closer"] * 2
+    return record, text, ended["seconds"]
+
+
+@pytest.mark.parametrize("chain", range(2))
+def test_reactions_follow_as_if_nobody_had_died(zygote, reacting, read_record, tmp_path, chain):
+    reference, text, seconds = reacting
+    rng = np.random.default_rng([2027, chain])
+    folder = tmp_path / "campaign"
+    for kind in CHAINS[chain]:
+        do = "resume" if (folder / "campaign.json").exists() else "run"
+        how = {"config": text}
+        if kind == TIMES:
+            ended = killed_at_some_time(zygote, do, folder, rng.uniform(0.1, 0.7) * seconds, **how)
+        else:
+            n = int(rng.integers(1, 22)) if kind == DOCUMENTS else int(rng.integers(1, 4))
+            ended = zygote(do, folder, die=str(rng.choice(PLACES[kind])), n=n, **how)
+        assert ended["code"] == -9, (kind, ended, zygote.log)
+    ended = zygote("resume", folder)
+    assert ended["code"] == 0, zygote.log
+    record = read_record(folder)
+    assert record.story == reference.story
+    assert record.history.alerts == reference.history.alerts
+    frames, expected = record.frames, reference.frames
+    assert list(frames) == list(expected) == list(range(12))
+    assert all(np.array_equal(frames[number], expected[number]) for number in range(12))
 
 
 @pytest.mark.parametrize(

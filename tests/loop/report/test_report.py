@@ -13,6 +13,7 @@ from matplotlib.image import imread
 
 from loop.findings import analyse
 from loop.findings.records import CurveData
+from loop.records import Alert, Cause, Origin
 from loop.report import write_report
 from loop.report.figures import figures
 
@@ -190,3 +191,36 @@ def test_the_same_findings_give_the_same_bytes_and_leave_no_trace(line_campaign)
     first, second = figures(found)[0], figures(found)[0]
     assert [p.png for part in first.values() for p in part] == [p.png for part in second.values() for p in part]
     assert dict(mpl.rcParams) == before
+
+
+def test_reactions_are_told(map_campaign, tmp_path):
+    steps = list(map_campaign.history.steps)
+    cause = Cause(steps[20].suggestion.id, "look_around")
+    steps[23] = replace(steps[23], suggestion=replace(steps[23].suggestion, origin=Origin.REACTION, cause=cause))
+    again = replace(steps[24].suggestion, origin=Origin.REACTION, cause=replace(cause, reaction="<b>"), exposure_s=4.0)
+    steps[24] = replace(steps[24], suggestion=again)
+    alarm = Alert(cause.suggestion_id, "look_around", "invariant", 0.91, 0.02, "above", 0.8, 3)
+    alerts = (alarm, replace(alarm, reaction="<b>", follow_ups=1), replace(alarm, reaction="note", follow_ups=0))
+    history = replace(map_campaign.history, steps=tuple(steps), alerts=alerts)
+    found = findings_of(replace(map_campaign, history=history), repeats=0)
+    assert [alert.iteration for alert in found.alerts] == [20, 20, 20]
+    assert [alert.followed for alert in found.alerts] == [(23,), (24,), ()]
+    assert [alert.asked for alert in found.alerts] == [3, 1, 0]
+    assert found.alerts[0].unit == "1/cm"
+    assert [found.points[k].follows for k in (22, 23, 24)] == [None, 20, 20]
+    assert "1 point raised an alert; reactions asked for 4 points, 2 of which were taken." in [
+        verdict.text for verdict in found.verdicts
+    ]
+    page = write_report(bare(found, reference=found.reference), history, tmp_path).read_text()
+    Tags(page)
+    assert '<a href="#alerts">' in page
+    assert "0.910 ± 0.020 1/cm" in page
+    assert "23; 2 not taken" in page
+    assert "follows point 20 (look around)" in page
+    assert "follows point 20 (&lt;b&gt;); exposed 4.0 s" in page
+    assert "diamonds follow from a reaction" in page
+
+
+def test_a_campaign_without_reactions_has_no_word_of_them(written):
+    assert "alerts" not in written[2].read_text().partition("<section")[2]
+    assert "diamonds" not in written[2].read_text()

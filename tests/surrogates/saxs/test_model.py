@@ -49,6 +49,8 @@ def test_parts_of_the_uncertainty(unseen):
     p = found.probability
     total = -(p * np.log(np.maximum(p, 1e-300))).sum(1)
     assert (found.epistemic >= 0).all()
+    assert (found.probability_sd <= np.sqrt(p * (1 - p)) + 1e-6).all()
+    assert (found.probability_sd > 0).any()
     np.testing.assert_allclose(found.epistemic + found.aleatoric, total, atol=1e-5)
 
 
@@ -57,6 +59,14 @@ def test_false_alarms_on_known_kinds_are_alpha(toy, model):
     found = model.classify(gridded(model, batch))
     # 300 curves calibrate it: the share itself has a standard deviation of 0.013.
     assert np.mean(found.p_value <= 0.05) == pytest.approx(0.05, abs=0.035)
+
+
+@pytest.mark.parametrize("part", [slice(25, None), slice(0, 100), slice(30, 120)])
+def test_false_alarms_stay_alpha_where_a_part_of_q_is_missing(toy, model, part):
+    batch = toy.simulate(4000, 321)
+    found = model.classify(model.gridded(batch.q[part], batch.intensity[:, part], batch.sigma[:, part]))
+    # Calibrated on curves that are cut in many ways, not in this one alone.
+    assert np.mean(found.p_value <= 0.05) == pytest.approx(0.05, abs=0.05)
 
 
 def test_what_training_had_not_is_strange(toy, model):
