@@ -19,7 +19,8 @@ import pandas as pd
 
 from simulators.errors import DataMissingError
 from simulators.recorded import find_data
-from surrogates.descriptors.elements import element_features, parse_formulas
+from surrogates.descriptors.formulas import parse_formulas
+from surrogates.descriptors.statistics import element_features
 
 CLIP = 2.0
 """Standard deviations from the mean that the unit cube's faces stand for."""

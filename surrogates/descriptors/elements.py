@@ -1,7 +1,10 @@
-"""Formulas as numbers: atomic fractions, and statistics of element properties over a composition.
+"""Properties of the elements, from pymatgen, and as a table without gaps.
 
-The statistics are those of Ward et al., npj Comput. Mater. 2, 16028 (2016), doi:10.1038/npjcompumats.2016.28, of fewer
-properties: those that are known for (nearly) every element, since a guessed value is worse than none.
+`element_value` knows what pymatgen knows, and says so where it does not. `element_table` fills the gaps, by one rule:
+what is not known of an element is taken from the nearest element of its column of the periodic table (the lighter one
+of two that are equally near; actinides stand below lanthanides). An element is most like those above and below it, and
+for the valence electrons of the heaviest elements the rule is exact but for exchanges between s, d and p. What was
+filled is marked in `ElementTable.known`.
 """
 
 from __future__ import annotations
@@ -9,12 +12,13 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pymatgen.analysis.molecule_structure_comparator import CovalentRadius
-from pymatgen.core import Composition, Element
+from pymatgen.core import Element
 
 from surrogates.errors import SurrogateError
 
@@ -49,6 +53,39 @@ def _valence(shell: str) -> Callable[[Element], float]:
     return of
 
 
+def _atomic_radius(element: Element) -> float:
+    # Slater has no noble gases, but argon, for which pymatgen gives the calculated radius.
+    return float(element.atomic_radius or element.atomic_radius_calculated)
+
+
+def _shannon(kind: str) -> Callable[[Element], float]:
+    """Mean over the charges that are usual in crystals, each at coordination number 6, or over all that are tabulated.
+
+    Usual are those of at least 1 % of the element's entries in the ICSD; where none of them is tabulated, all are.
+    """
+
+    def of(element: Element) -> float:
+        tabulated: Mapping[str, Any] = element.data["Shannon radii"]
+        # One entry of europium has no charge.
+        charges = {int(charge): sites for charge, sites in tabulated.items() if charge}
+        usual = [sites for charge, sites in charges.items() if charge in element.icsd_oxidation_states]
+        return _mean(_mean(_at_coordination_6(sites, kind)) for sites in usual or charges.values())
+
+    return of
+
+
+def _at_coordination_6(sites: Mapping[str, Any], kind: str) -> Iterable[float]:
+    """Radii of all spins at coordination number 6, or at all coordination numbers if that is not tabulated."""
+    for spins in [sites["VI"]] if "VI" in sites else sites.values():
+        for radii in spins.values():
+            yield radii[kind]
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
 ELEMENT_PROPERTIES: tuple[ElementProperty, ...] = (
     ElementProperty("mendeleev_number", "1", lambda e: e.mendeleev_no),
     ElementProperty("atomic_mass", "u", lambda e: float(e.atomic_mass)),
@@ -69,77 +106,16 @@ ELEMENT_PROPERTIES: tuple[ElementProperty, ...] = (
 )
 """Known for all elements up to curium but astatine and francium."""
 
-STATISTICS = ("mean", "deviation", "minimum", "maximum", "range")
-"""Of a property over the elements of a composition. Mean and mean absolute deviation are weighted with the atomic
-fractions, the others are over the elements that are there."""
-
-
-@dataclass(frozen=True, eq=False)
-class Compositions:
-    """Atomic fractions of `n` formulas in sparse form, sorted by formula."""
-
-    n: int
-    row: np.ndarray
-    """``(k,)`` formula of each entry."""
-    number: np.ndarray
-    """``(k,)`` atomic number of each entry."""
-    fraction: np.ndarray
-    """``(k,)`` atomic fraction, above 0; a formula's sum to 1."""
-
-    @property
-    def start(self) -> np.ndarray:
-        """``(n,)`` first entry of each formula."""
-        return np.searchsorted(self.row, np.arange(self.n))
-
-    def chemical_systems(self) -> tuple[str, ...]:
-        """Return the elements of each formula, in alphabetical order, joined by ``-``."""
-        symbols = np.array([Element.from_Z(z).symbol for z in self.number.tolist()], dtype=object)
-        return tuple("-".join(sorted(part)) for part in np.split(symbols, self.start[1:]))
-
-
-@dataclass(frozen=True, eq=False)
-class ElementFeatures:
-    """Features of `n` formulas."""
-
-    values: np.ndarray
-    """``(n, d)``."""
-    names: tuple[str, ...]
-    """``(d,)``, property and statistic: ``"electronegativity mean"``."""
-    units: tuple[str, ...]
-    """``(d,)``."""
-
-
-def parse_formulas(formulas: Sequence[str]) -> Compositions:
-    """Read chemical formulas, as ``Fe2O3``, ``Li0.5Na0.5Cl`` or ``BiSb(Se0.92Br0.08)3``; deuterium counts as hydrogen.
-
-    Raises
-    ------
-    SurrogateError
-        If one cannot be read or names something that is no element; says which, and in what row (from 0).
-    """
-    rows: list[int] = []
-    numbers: list[int] = []
-    fractions: list[float] = []
-    for row, formula in enumerate(formulas):
-        try:
-            composition = Composition(formula)
-            total = composition.num_atoms
-            if not 0 < total < math.inf:
-                raise ValueError("no atoms")
-            amounts: dict[int, float] = {}
-            for element, amount in composition.items():
-                if not isinstance(element, Element):
-                    raise ValueError(f"{element.symbol} is no element")
-                amounts[element.Z] = amounts.get(element.Z, 0.0) + amount
-        except (ValueError, TypeError, KeyError) as error:
-            raise SurrogateError(
-                f"row {row}: {formula!r} cannot be read as a chemical formula ({error}); expected element symbols with "
-                "amounts, as Fe2O3 or BiSb(Se0.92Br0.08)3"
-            ) from error
-        rows += [row] * len(amounts)
-        numbers += amounts
-        fractions += [amount / total for amount in amounts.values()]
-    return Compositions(len(formulas), np.array(rows, int), np.array(numbers, int), np.array(fractions, float))
+MORE_PROPERTIES: tuple[ElementProperty, ...] = (
+    ElementProperty("atomic_number", "1", lambda e: e.Z),
+    ElementProperty("atomic_radius", "Å", _atomic_radius),
+    ElementProperty("ionic_radius", "Å", _shannon("ionic_radius")),
+    ElementProperty("crystal_radius", "Å", _shannon("crystal_radius")),
+)
+"""Known for fewer. Radii: atomic, Slater, J. Chem. Phys. 41, 3199 (1964), doi:10.1063/1.1725697, and for noble gases as
+calculated by Clementi et al., J. Chem. Phys. 47, 1300 (1967), doi:10.1063/1.1712084; ionic (effective) and crystal,
+Shannon, Acta Cryst. A32, 751 (1976), doi:10.1107/S0567739476001551. Covalent above: Cordero et al., Dalton Trans. 2832
+(2008), doi:10.1039/b801115j."""
 
 
 @functools.cache
@@ -164,63 +140,55 @@ def element_value(number: int, prop: ElementProperty) -> float:
     return value
 
 
-def element_features(
-    formulas: Sequence[str] | Compositions,
-    properties: Sequence[ElementProperty] = ELEMENT_PROPERTIES,
-    statistics: Sequence[str] = STATISTICS,
-) -> ElementFeatures:
-    """Compute statistics of element properties over each composition.
+@dataclass(frozen=True, eq=False)
+class ElementTable:
+    """Properties of all elements, without gaps."""
 
-    Parameters
-    ----------
-    formulas
-        ``n`` formulas, or what `parse_formulas` made of them.
-    properties
-        Properties wanted.
-    statistics
-        Of each property, out of `STATISTICS`.
+    properties: tuple[ElementProperty, ...]
+    values: np.ndarray
+    """``(119, p)``, by atomic number; row 0 is NaN."""
+    known: np.ndarray
+    """``(119, p)``, whether a value is known, or that of another element of the column."""
 
-    Returns
-    -------
-    ElementFeatures
-        ``(n, len(properties) * len(statistics))``, all of a property side by side; the same for multiples of a formula.
-
-    Raises
-    ------
-    SurrogateError
-        If a formula cannot be read, a property of one of its elements is not known (both name formula and row), or a
-        statistic does not exist.
-    """
-    if unknown := set(statistics) - set(STATISTICS):
-        raise SurrogateError(f"unknown statistics {sorted(unknown)}: choose from {', '.join(STATISTICS)}")
-    parsed = formulas if isinstance(formulas, Compositions) else parse_formulas(formulas)
-    names = tuple(f"{prop.name} {statistic}" for prop in properties for statistic in statistics)
-    units = tuple(prop.unit for prop in properties for _ in statistics)
-    if parsed.n == 0:
-        return ElementFeatures(np.empty((0, len(names))), names, units)
-    entries, start = _property_entries(parsed, properties), parsed.start
-    weight = parsed.fraction[:, None]
-    mean = np.add.reduceat(weight * entries, start)
-    low, high = np.minimum.reduceat(entries, start), np.maximum.reduceat(entries, start)
-    every = {
-        "mean": mean,
-        "deviation": np.add.reduceat(weight * np.abs(entries - mean[parsed.row]), start),
-        "minimum": low,
-        "maximum": high,
-        "range": high - low,
-    }
-    values = np.stack([every[statistic] for statistic in statistics], -1).reshape(parsed.n, len(names))
-    return ElementFeatures(values, names, units)
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return a property ``(119,)`` by atomic number; index 0 is NaN."""
+        names = [prop.name for prop in self.properties]
+        if name not in names:
+            raise SurrogateError(f"no property is called {name!r}; there are {', '.join(names)}")
+        found: np.ndarray = self.values[:, names.index(name)]
+        return found
 
 
-def _property_entries(parsed: Compositions, properties: Sequence[ElementProperty]) -> np.ndarray:
-    """Properties ``(k, p)`` of the element of each entry."""
-    present, which = np.unique(parsed.number, return_inverse=True)
-    table = np.empty((len(present), len(properties)))
-    for i, number in enumerate(present.tolist()):
-        try:
-            table[i] = [element_value(number, prop) for prop in properties]
-        except SurrogateError as error:
-            row = int(parsed.row[np.argmax(parsed.number == number)])
-            raise SurrogateError(f"row {row}: {error}; leave the row out, or choose other properties") from error
-    return table[which]
+@functools.cache
+def element_table() -> ElementTable:
+    """Return all properties of all elements, what is not known filled by the rule at the top of this file."""
+    properties = ELEMENT_PROPERTIES + MORE_PROPERTIES
+    values = np.full((119, len(properties)), np.nan)
+    for z in range(1, 119):
+        for j, prop in enumerate(properties):
+            try:
+                values[z, j] = element_value(z, prop)
+            except SurrogateError:  # filled below
+                continue
+    known = np.isfinite(values)
+    for j in range(len(properties)):
+        for unknown in (np.flatnonzero(~known[1:, j]) + 1).tolist():
+            values[unknown, j] = values[_stand_in(unknown, known[:, j]), j]
+    values.setflags(write=False)
+    known.setflags(write=False)
+    return ElementTable(properties, values, known)
+
+
+def _column(z: int) -> int:
+    """Group, or 100 and more for each column of the lanthanides and actinides."""
+    for first in (57, 89):
+        if first <= z <= first + 14:
+            return 100 + z - first
+    return int(Element.from_Z(z).group)
+
+
+def _stand_in(z: int, known: np.ndarray) -> int:
+    """Nearest element of the column of which something is known, the lighter one of two."""
+    period, column = Element.from_Z(z).row, _column(z)
+    others = [other for other in range(1, 119) if known[other] and _column(other) == column]
+    return min(others, key=lambda other: (abs(Element.from_Z(other).row - period), other))

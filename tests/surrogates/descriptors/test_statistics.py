@@ -10,14 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
-from surrogates.descriptors.elements import (
-    ELEMENT_PROPERTIES,
-    STATISTICS,
-    ElementProperty,
-    element_features,
-    element_value,
-    parse_formulas,
-)
+from surrogates.descriptors.elements import ELEMENT_PROPERTIES, ElementProperty, element_value
+from surrogates.descriptors.formulas import parse_formulas
+from surrogates.descriptors.statistics import STATISTICS, element_features
 from surrogates.errors import SurrogateError
 
 BY_NAME = {prop.name: prop for prop in ELEMENT_PROPERTIES}
