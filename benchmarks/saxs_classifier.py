@@ -94,10 +94,11 @@ def _judge(
 ) -> Cells:
     """Return figures by contestant and dose."""
     names = ["shipped", *(() if arguments.no_baselines else BASELINES), *(["ours"] if arguments.ours else [])]
-    recipe = training_recipe(arguments.train_curves, model.classes)
+    recipe = training_recipe(arguments.train_curves, model.classes) if len(names) > 1 else None
 
     @functools.cache
     def trained() -> Trained:
+        assert recipe is not None
         data = sets.get("train", recipe)
         return Trained(model, gridded(data, model.grid, model.classes), data.folder, work, arguments.members)
 
@@ -110,7 +111,7 @@ def _judge(
         judges = {part: getattr(recipes, part).hash[:12] for part in PARTS}
         for name in names:
             cell = {"who": name, "dose": dose, **judges, **who[name]}
-            cell |= {} if name == "shipped" else {"train": recipe.hash[:12]}
+            cell |= {} if name == "shipped" or recipe is None else {"train": recipe.hash[:12]}
 
             def compute(name: str = name, load: Callable[[], list[Labelled]] = load) -> dict[str, Any]:
                 return judged(Ours(model) if name == "shipped" else trained().get(name), *load())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,18 +43,17 @@ class Recipes:
 
     @classmethod
     def at(cls, dose: float, test: Path | None, curves: int | None) -> Recipes:
-        """Return them for an exposure, with all their curves or so many (half for novelty)."""
-        changes: dict[str, Any] = {"exposure_s": {"kind": "fixed", "value": dose}}
+        """Return them for an exposure; with at most so many curves each, half of it for novelty."""
         usual = Recipe.from_yaml(CONFIGS / "saxs_test.yaml")
-        few = {} if curves is None else {"curves": curves}
+
+        def made(recipe: Recipe, most: int | None, **changes: Any) -> Recipe:
+            number = recipe.curves if most is None else min(recipe.curves, most)
+            return changed(recipe, exposure_s={"kind": "fixed", "value": dose}, curves=number, **changes)
+
         return cls(
-            changed(Recipe.from_yaml(test) if test else usual, **changes, **few),
-            changed(usual, **changes, **few, widened=0.0, seed=usual.seed + 1),
-            changed(
-                Recipe.from_yaml(CONFIGS / "saxs_novelty.yaml"),
-                **changes,
-                **({} if curves is None else {"curves": curves // 2}),
-            ),
+            made(Recipe.from_yaml(test) if test else usual, curves),
+            made(usual, curves, widened=0.0, seed=usual.seed + 1),
+            made(Recipe.from_yaml(CONFIGS / "saxs_novelty.yaml"), None if curves is None else curves // 2),
         )
 
 
@@ -68,6 +66,11 @@ def training_recipe(known: int, classes: tuple[str, ...]) -> Recipe:
     """Return training's recipe with so many curves of the classes; curves of no class come on top, in proportion."""
     recipe = Recipe.from_yaml(CONFIGS / "saxs_train.yaml")
     weights = {name: member.weight for name, member in recipe.families.items()}
+    if missing := [name for name in classes if name not in weights]:
+        raise DatasetError(
+            f"saxs_train.yaml: expected a family {missing[0]}, as the classifier has it, found {', '.join(weights)}; "
+            "--no-baselines judges the classifier alone"
+        )
     share = sum(weights[name] for name in classes) / sum(weights.values())
     return changed(recipe, curves=round(known / share))
 
@@ -133,8 +136,3 @@ def gridded(data: Dataset, grid: QGrid, names: tuple[str, ...] | None = None) ->
         )
         labels.append(own[rows])
     return Labelled(GriddedCurves.joined(parts), np.concatenate(labels), wanted)
-
-
-def described(recipes: Mapping[str, Recipe]) -> dict[str, str]:
-    """Short hashes of recipes, for the keys of results."""
-    return {name: recipe.hash[:12] for name, recipe in recipes.items()}

@@ -5,9 +5,12 @@ Measured in a process of its own: its memory is that of classifying alone.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import resource
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -30,7 +33,8 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def speed(path: Path, arrays: Arrays, curves: int) -> dict[str, Any]:
     """Measure one curve, and many."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_leave_with, initargs=(os.getpid(),)) as pool:
         return pool.submit(_measured, path, arrays, curves).result()
 
 
@@ -91,23 +95,32 @@ def many_curves(model: SaxsClassifier, path: Path, arrays: Arrays, curves: int) 
         rates["torch"] = _rate(lambda: [_classified(model, batch(s)) for s in starts])
     began = time.perf_counter()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=context, initializer=_load, initargs=(path,)) as workers:
+    with ProcessPoolExecutor(2, mp_context=context, initializer=_load, initargs=(path, os.getpid())) as workers:
         # Twice as many as workers, so that both have begun.
         _ahead(lambda s: workers.submit(_in_process, batch(s)), range(0, 4 * BATCH, BATCH))
         start = time.perf_counter() - began
         rates["processes"] = _rate(lambda: _ahead(lambda s: workers.submit(_in_process, batch(s)), starts))
+        peaks = dict(workers.submit(_peak_mb).result() for _ in range(20))
     two = {name: rate for name, rate in rates.items() if not name.startswith("one_core")}
     best = max(two, key=lambda name: two[name])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return {
         "curves_per_s": round(two[best]),
         "best_way": best,
         "rates": {name: round(rate) for name, rate in rates.items()},
         "start_s": round(start, 1),
         "speed_curves": curves,
-        "peak_mb": round((peak + (2 * largest if best == "processes" else 0)) / 1024),
+        "peak_mb": round(_peak_mb()[1] + (2 * max(peaks.values()) if best == "processes" else 0)),
     }
+
+
+def _peak_mb() -> tuple[int, float]:
+    """Id of this process and its largest memory."""
+    with contextlib.suppress(OSError):
+        # `resource` gives that of the parent where it was larger when this process began.
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return os.getpid(), int(line.split()[1]) / 1024
+    return os.getpid(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _rate(work: Callable[[], list[int]]) -> float:
@@ -131,8 +144,20 @@ def _classified(model: SaxsClassifier, arrays: Arrays) -> int:
     return len(model.classify(model.gridded(*arrays)))
 
 
-def _load(path: Path) -> None:
+def _leave_with(parent: int) -> None:
+    """End this process when its parent has: a pool's workers outlive a parent that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _load(path: Path, parent: int) -> None:
     global _MODEL
+    _leave_with(parent)
     torch.set_num_threads(1)
     _MODEL = SaxsClassifier.load(path)
 
