@@ -237,6 +237,7 @@ def test_a_feeder_that_takes_long_is_told_and_left_alone(campaign):
         feeder.kill()
 
 
+@pytest.mark.timeout(240)
 def test_the_feeder_s_process_ends_with_its_parent(campaign):
     """What happens to the feeder of a campaign that is killed: its standard input closes."""
     with (campaign / "log").open("wb") as log:
@@ -248,7 +249,7 @@ def test_the_feeder_s_process_ends_with_its_parent(campaign):
         )
     feeder.stdin.close()
     try:
-        assert feeder.wait(60) == 0, (campaign / "log").read_text()
+        assert feeder.wait(180) == 0, (campaign / "log").read_text()
     finally:
         feeder.kill()
     check_complete(campaign)
