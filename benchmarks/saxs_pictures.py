@@ -78,7 +78,7 @@ def _novelty(axes: Any, cells: Cells, doses: Sequence[float]) -> None:
             own, [by_dose[d]["novelty"]["mean"] for d in own], "o-", ms=4, color=_COLOURS[name], label=LABELS[name]
         )
     axes[2].set_ylim(None, 1.0)
-    _against_dose(axes[2], "mean area; baselines (colours as above): entropy")
+    _against_dose(axes[2], "mean area; baselines: entropy")
     for key, label in (("false_alarm", "training's ranges"), ("wide_flagged", "ranges wider by 10 %")):
         axes[3].errorbar(
             doses,
